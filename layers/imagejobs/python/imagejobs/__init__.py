@@ -1,0 +1,1 @@
+"""What the steps of the pipeline share: pure modules, use cases, adapters and SQL."""

@@ -1,0 +1,174 @@
+"""Every error that reaches a person, with its code, its sentence and what becomes of it.
+
+    ImageJobsError
+    ├── RequestError                  answered by the API: `http_status`, `code`, `message`
+    │   ├── RequestInvalid            400  a query parameter that cannot be used
+    │   ├── UploadInvalid             400  not the multipart form that was asked for
+    │   ├── OptionInvalid             400  a form field or metadata option that cannot be used
+    │   ├── RequestIdInvalid          400
+    │   ├── JobNotFound               404  unknown, or another caller's
+    │   ├── ResultNotReady            409
+    │   └── SheetError                400  the CSV as a whole cannot be read: `line_number`
+    │       └── SheetTooLarge         413
+    ├── RowError                      one row cannot be read; the others go on
+    └── ImageError                    one image failed; the others go on
+        ├── UrlRefused                the URL or its address may not be fetched
+        ├── OriginRefused             the origin answered, and the answer is final (404, ...)
+        ├── OriginUnavailable         transient: 5xx, 429, reset, time-out; `retry_after_seconds`
+        ├── ImageTooLarge             over the byte, pixel, frame or scan limit
+        ├── ImageUnreadable           empty, truncated or not what its first bytes say
+        ├── FormatUnsupported         not a JPEG, PNG, WebP or GIF
+        └── ImageAbandoned            gave up: too many attempts, or a dead-lettered row
+
+A message says what is wrong, where, and what to do; it never holds a URL's query.
+"""
+
+from typing import ClassVar
+
+
+class ImageJobsError(Exception):
+    """Root of the tree.
+
+    Args:
+        message: One or two sentences for the person who gets it.
+
+    Attributes:
+        code: A stable, machine-readable word in snake_case.
+        transient: True when the same work may succeed later.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    transient: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RequestError(ImageJobsError):
+    """The API answers it with `http_status` and `{"code", "message"}`."""
+
+    code = "request_invalid"
+    http_status: ClassVar[int] = 400
+
+
+class RequestInvalid(RequestError):
+    """A query parameter has a value that cannot be used."""
+
+
+class UploadInvalid(RequestError):
+    """The body is not the multipart form that `POST /upload` takes."""
+
+    code = "upload_invalid"
+
+
+class OptionInvalid(RequestError):
+    """An option has an unknown name or a value out of its range."""
+
+    code = "option_invalid"
+
+
+class RequestIdInvalid(RequestError):
+    """The path's `request_id` is not a UUID."""
+
+    code = "request_id_invalid"
+
+
+class JobNotFound(RequestError):
+    """No such job, or it belongs to another caller."""
+
+    code = "job_not_found"
+    http_status = 404
+
+
+class ResultNotReady(RequestError):
+    """The job has no finished CSV, or not yet."""
+
+    code = "result_not_ready"
+    http_status = 409
+
+
+class SheetError(RequestError):
+    """The CSV as a whole cannot be read.
+
+    Args:
+        message: What is wrong and what to do, the line named in it when there is one.
+        line_number: Line of the file, from 1, where it went wrong; None when the whole file is meant.
+    """
+
+    code = "sheet_invalid"
+
+    def __init__(self, message: str, line_number: int | None = None) -> None:
+        super().__init__(message)
+        self.line_number = line_number
+
+
+class SheetTooLarge(SheetError):
+    """The CSV has more rows or bytes than the limits allow."""
+
+    code = "sheet_too_large"
+    http_status = 413
+
+
+class RowError(ImageJobsError):
+    """A row lacks a cell, has one too many, or names no image."""
+
+    code = "row_invalid"
+
+
+class ImageError(ImageJobsError):
+    """One image failed."""
+
+    code = "image_failed"
+
+
+class UrlRefused(ImageError):
+    """The URL, or the address behind it, is one that the service does not connect to."""
+
+    code = "url_refused"
+
+
+class OriginRefused(ImageError):
+    """The origin's answer is final, such as 404."""
+
+    code = "origin_refused"
+
+
+class OriginUnavailable(ImageError):
+    """The origin may answer later.
+
+    Args:
+        message: What happened.
+        retry_after_seconds: The origin's own wish (Retry-After), in seconds; None without one.
+    """
+
+    code = "origin_unavailable"
+    transient = True
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ImageTooLarge(ImageError):
+    """Over the byte, pixel, frame or scan limit."""
+
+    code = "image_too_large"
+
+
+class ImageUnreadable(ImageError):
+    """Empty, truncated or damaged."""
+
+    code = "image_unreadable"
+
+
+class FormatUnsupported(ImageError):
+    """The content is not in a format that the service takes."""
+
+    code = "format_unsupported"
+
+
+class ImageAbandoned(ImageError):
+    """Too many attempts, or its message was dead-lettered."""
+
+    code = "image_abandoned"
