@@ -1,0 +1,461 @@
+"""Steps `api` and `fan_out`: reads and checks the user's CSV, row by row, in flat memory.
+
+The bytes are cut into lines before they are decoded, so that an encoding error knows its line. That is
+exact: in UTF-8 the bytes of CR and LF never stand inside another character.
+"""
+
+import codecs
+import csv
+import re
+import string
+from array import array
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO
+
+from imagejobs.errors import RowError, SheetError, SheetTooLarge
+
+REQUIRED_COLUMNS = ("S. No.", "Product Name", "Input Image Urls")
+
+MAX_CELL_CHARACTERS = 131_072
+"""Longest cell that is read: the default of `csv.field_size_limit` in Python's standard library."""
+
+MAX_ROW_BYTES = 1_048_576
+"""Longest row that is read, its line ends included: what keeps memory flat when a file is one line, or one
+row of quoted newlines. It holds eight cells of the longest kind in ASCII."""
+
+MAX_IMAGES_PER_ROW = 200
+"""A row is one message, and all of its images must be compressed within one invocation of `compress`."""
+
+_CHUNK_BYTES = 262_144
+
+# The limit is global to the process; it is set here so that no other module's choice moves ours.
+csv.field_size_limit(MAX_CELL_CHARACTERS)
+
+# URLs hold commas too, so only a comma before a scheme ends one. The possessive `*+` keeps the search linear.
+_BETWEEN_URLS = re.compile(r",\s*+(?=https?://)", re.IGNORECASE)
+_AROUND_URLS = "," + string.whitespace + "\u00a0"
+
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
+# UTF-32 before UTF-16: the little-endian mark of the first begins with that of the second.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SheetLimits:
+    """How large a CSV may be.
+
+    Attributes:
+        max_rows: Data rows, the header and blank lines not counted.
+        max_bytes: Bytes of the file.
+    """
+
+    max_rows: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """One data row.
+
+    Attributes:
+        row_number: Data row, from 1; blank lines are not rows.
+        line_number: Line of the file on which the row starts, from 1.
+        cells: The cells exactly as in the file.
+        serial_number: The cell under `S. No.` without white space around it; empty when the row has too few
+            or too many cells, since then nobody knows which cell is which.
+        product_name: The cell under `Product Name`, likewise.
+        image_urls: The URLs in the cell's order, repeated ones repeated; empty when there is an error.
+        error: Why the row cannot be used, or None.
+    """
+
+    row_number: int
+    line_number: int
+    cells: tuple[str, ...]
+    serial_number: str
+    product_name: str
+    image_urls: tuple[str, ...]
+    error: RowError | None
+
+
+class Sheet:
+    """A CSV whose header was read and whose rows are read as they are iterated over, once.
+
+    Iterating raises SheetError where the file cannot be read any further and at its end when it had no rows,
+    and SheetTooLarge where a limit is passed.
+
+    Attributes:
+        header: The column names as in the file.
+        has_byte_order_mark: Whether the file began with the UTF-8 byte order mark.
+    """
+
+    def __init__(
+        self, header: tuple[str, ...], rows: Iterator[SheetRow], *, has_byte_order_mark: bool
+    ) -> None:
+        self.header = header
+        self.has_byte_order_mark = has_byte_order_mark
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[SheetRow]:
+        return self._rows
+
+
+def read_sheet(stream: BinaryIO, limits: SheetLimits) -> Sheet:
+    """Read the header of a CSV in UTF-8; the rows follow as the result is iterated over.
+
+    Args:
+        stream: The file; only `read(size)` is called, and nothing is read ahead of the rows but one chunk.
+        limits: How large the file may be.
+
+    Raises:
+        SheetError: The file has no header, or one without the required columns, or is not UTF-8.
+        SheetTooLarge: A limit is passed before the header ends.
+    """
+    raw_lines = _raw_lines(stream, limits.max_bytes)
+    first_line = next(raw_lines, b"")
+    _refuse_wide_encoding(first_line)
+    record = _OpenRecord()
+    lines = _text_lines(chain((first_line.removeprefix(codecs.BOM_UTF8),), raw_lines), record)
+    records = _records(lines, record)
+    line_number, header = next(records, (1, []))
+    columns = _find_columns(header, line_number, "".join(record.lines))
+    rows = _rows(records, columns, limits.max_rows)
+    return Sheet(tuple(header), rows, has_byte_order_mark=first_line.startswith(codecs.BOM_UTF8))
+
+
+def check_sheet(open_sheet: Callable[[], BinaryIO], limits: SheetLimits) -> None:
+    """Check a whole CSV, its serial numbers included, with 8 bytes of memory a row.
+
+    Rows that cannot be used alone are no reason to refuse the file.
+
+    Args:
+        open_sheet: Opens the file at its beginning; called again when a serial number may be repeated.
+        limits: How large the file may be.
+
+    Raises:
+        SheetError: As `read_sheet` and the iteration do, and for a serial number that two rows share.
+        SheetTooLarge: A limit is passed.
+    """
+    with open_sheet() as stream:
+        repeated = _repeated_hashes(row.serial_number for row in read_sheet(stream, limits))
+    if repeated:
+        with open_sheet() as stream:
+            _refuse_duplicates(read_sheet(stream, limits), repeated)
+
+
+def _refuse_duplicates(rows: Iterable[SheetRow], repeated: Collection[int]) -> None:
+    first_lines: dict[str, int] = {}
+    for row in rows:
+        if row.serial_number and hash(row.serial_number) in repeated:
+            first_line = first_lines.setdefault(row.serial_number, row.line_number)
+            if first_line != row.line_number:
+                raise _duplicate_serial_number(row.serial_number, first_line, row.line_number)
+
+
+def _repeated_hashes(serial_numbers: Iterable[str]) -> set[int]:
+    """Hashes that occur twice: of equal serial numbers, or rarely of two that only hash alike.
+
+    A million strings in a set would take more memory than all else in the step; their hashes, kept unboxed
+    and compared a 64th at a time, take 8 MB.
+    """
+    buckets = [array("q") for _ in range(64)]
+    for serial_number in serial_numbers:
+        if serial_number:
+            digest = hash(serial_number)
+            buckets[digest & 63].append(digest)
+    return {digest for bucket in buckets for digest, count in Counter(bucket).items() if count > 1}
+
+
+def _duplicate_serial_number(serial: str, first_line: int, second_line: int) -> SheetError:
+    """Name the two lines whose rows share a serial number.
+
+    Args:
+        serial: The number that they share, as in `SheetRow.serial_number`.
+        first_line: `SheetRow.line_number` of the earlier row.
+        second_line: That of the later one, which becomes the error's line.
+    """
+    return SheetError(
+        f"The serial number {_shown(serial)} stands on line {first_line} and again on line {second_line}. "
+        "Give every row a serial number of its own.",
+        second_line,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where the required columns stand, from 0, and how many columns the header has."""
+
+    serial_number: int
+    product_name: int
+    image_urls: int
+    count: int
+
+
+class _OpenRecord:
+    """The lines of the record that csv.reader has not finished yet, which its own errors do not tell."""
+
+    __slots__ = ("at_end_of_file", "lines", "size_bytes")
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.size_bytes = 0
+        self.at_end_of_file = False
+
+    def clear(self) -> None:
+        self.lines.clear()
+        self.size_bytes = 0
+
+    def quote_offset(self) -> int:
+        """Count the lines before the one on which the last quoted cell opened.
+
+        Inside a quoted cell every quote is doubled, so it is the last line with one that is not.
+        """
+        for offset in range(len(self.lines) - 1, -1, -1):
+            if '"' in self.lines[offset].replace('""', ""):
+                return offset
+        return 0
+
+
+def _raw_lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+    """Cut at CR, LF and CRLF only; a line over MAX_ROW_BYTES may come in pieces, the first one over it."""
+    size_bytes = 0
+    rest = b""
+    while chunk := stream.read(_CHUNK_BYTES):
+        size_bytes += len(chunk)
+        if size_bytes > max_bytes:
+            raise SheetTooLarge(f"The CSV is over {max_bytes:,} bytes. Split it into smaller files.")
+        lines = (rest + chunk).splitlines(keepends=True)
+        # A CR at the very end may be the first half of a CRLF.
+        rest = b"" if lines[-1].endswith(b"\n") or len(lines[-1]) > MAX_ROW_BYTES else lines.pop()
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _text_lines(raw_lines: Iterable[bytes], record: _OpenRecord) -> Iterator[str]:
+    for line_number, raw_line in enumerate(raw_lines, 1):
+        record.size_bytes += len(raw_line)
+        if record.size_bytes > MAX_ROW_BYTES:
+            raise _row_too_long(line_number - len(record.lines))
+        line = _decode(raw_line, line_number)
+        record.lines.append(line)
+        yield line
+    record.at_end_of_file = True
+
+
+def _records(lines: Iterator[str], record: _OpenRecord) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record that is not blank with the line on which it starts."""
+    reader = csv.reader(lines, strict=True)
+    line_number = 1
+    try:
+        for cells in reader:
+            if len(cells) > 1 or (cells and cells[0].strip()):
+                yield line_number, cells
+            line_number = reader.line_num + 1
+            record.clear()
+    except csv.Error as error:
+        raise _csv_error(error, line_number, record) from error
+
+
+def _rows(records: Iterator[tuple[int, list[str]]], columns: _Columns, max_rows: int) -> Iterator[SheetRow]:
+    row_number = 0
+    for row_number, (line_number, cells) in enumerate(records, 1):
+        if row_number > max_rows:
+            raise SheetTooLarge(
+                f"The CSV has more than {max_rows:,} rows. Split it into smaller files.", line_number
+            )
+        yield _read_row(row_number, line_number, cells, columns)
+    if not row_number:
+        raise SheetError("The CSV has a header but no rows. Add one row for each product.")
+
+
+def _read_row(row_number: int, line_number: int, cells: list[str], columns: _Columns) -> SheetRow:
+    if len(cells) != columns.count:
+        count_error = _cell_count_error(row_number, line_number, len(cells), columns.count)
+        return SheetRow(row_number, line_number, tuple(cells), "", "", (), count_error)
+    serial_number = cells[columns.serial_number].strip()
+    product_name = cells[columns.product_name].strip()
+    image_urls = _split_urls(cells[columns.image_urls])
+    error = None
+    if not (serial_number and 0 < len(image_urls) <= MAX_IMAGES_PER_ROW):
+        error = _row_error(f"Row {row_number} (line {line_number})", serial_number, len(image_urls))
+        image_urls = ()
+    return SheetRow(row_number, line_number, tuple(cells), serial_number, product_name, image_urls, error)
+
+
+def _split_urls(cell: str) -> tuple[str, ...]:
+    urls = [url.strip(_AROUND_URLS) for url in _BETWEEN_URLS.split(cell)]
+    return tuple([url for url in urls if url])
+
+
+def _row_error(row: str, serial_number: str, image_count: int) -> RowError:
+    if not serial_number:
+        return RowError(f'{row} has no serial number. Fill in its "{REQUIRED_COLUMNS[0]}" cell.')
+    if not image_count:
+        return RowError(f'{row} names no image. Put at least one URL into its "{REQUIRED_COLUMNS[2]}" cell.')
+    return RowError(
+        f"{row} names {image_count:,} images, and a row may name {MAX_IMAGES_PER_ROW}. "
+        "Spread them over several rows, each with its own serial number."
+    )
+
+
+def _cell_count_error(row_number: int, line_number: int, found: int, expected: int) -> RowError:
+    remedy = (
+        "Add the cells that are missing."
+        if found < expected
+        else "Put a cell that holds commas, such as one with several URLs, between double quotes."
+    )
+    cells = "1 cell" if found == 1 else f"{found:,} cells"
+    row = f"Row {row_number} (line {line_number})"
+    return RowError(f"{row} has {cells}, the header has {expected:,}. {remedy}")
+
+
+def _find_columns(header: list[str], line_number: int, text: str) -> _Columns:
+    if not header:
+        raise SheetError(f"The CSV is empty. It needs a header with the columns {_listed(REQUIRED_COLUMNS)}.")
+    places = [_places(header, column) for column in REQUIRED_COLUMNS]
+    missing = [column for column, found in zip(REQUIRED_COLUMNS, places, strict=True) if not found]
+    if missing:
+        _refuse_separator(text, line_number, len(REQUIRED_COLUMNS) - len(missing))
+        raise _missing_columns(missing, header, line_number)
+    for column, found in zip(REQUIRED_COLUMNS, places, strict=True):
+        if len(found) > 1:
+            raise _repeated_column(column, len(found), line_number)
+    serial_number, product_name, image_urls = (found[0] for found in places)
+    return _Columns(serial_number, product_name, image_urls, len(header))
+
+
+def _places(header: list[str], column: str) -> list[int]:
+    return [place for place, name in enumerate(header) if _normalized(name) == _normalized(column)]
+
+
+def _normalized(name: str) -> str:
+    return "".join(name.split()).casefold()
+
+
+def _refuse_separator(text: str, line_number: int, found_with_commas: int) -> None:
+    """Tell the user of another separator when cutting the header there finds more of the columns."""
+    wanted = {_normalized(column) for column in REQUIRED_COLUMNS}
+    for separator, name in _SEPARATORS.items():
+        parts = Counter(_normalized(part.strip().strip('"')) for part in text.split(separator))
+        if len(wanted & parts.keys()) > found_with_commas:
+            raise SheetError(
+                f"Line {line_number}: the columns are separated by {name}. "
+                "Save the file as CSV with commas between the columns.",
+                line_number,
+            )
+
+
+def _missing_columns(missing: Sequence[str], header: Sequence[str], line_number: int) -> SheetError:
+    columns = "column" if len(missing) == 1 else "columns"
+    return SheetError(
+        f"Line {line_number}: the header lacks the {columns} {_listed(missing)}; it has {_listed(header)}. "
+        f"The first line must name the columns {_listed(REQUIRED_COLUMNS)}.",
+        line_number,
+    )
+
+
+def _repeated_column(column: str, count: int, line_number: int) -> SheetError:
+    return SheetError(
+        f'Line {line_number}: the header has the column "{column}" {count} times. '
+        "Keep one of them, or rename the others.",
+        line_number,
+    )
+
+
+def _listed(names: Sequence[str], max_names: int = 10) -> str:
+    shown = ", ".join(map(_shown, names[:max_names]))
+    return f"{shown} and {len(names) - max_names:,} more" if len(names) > max_names else shown
+
+
+def _shown(text: str, max_characters: int = 40) -> str:
+    """Quote the user's text, short and without a URL's query, which may hold a secret."""
+    words = " ".join(text.split())
+    if "://" in words:
+        return "(a URL)"
+    return f'"{words[:max_characters]}…"' if len(words) > max_characters else f'"{words}"'
+
+
+def _csv_error(error: csv.Error, line_number: int, record: _OpenRecord) -> SheetError:
+    quote_line = line_number + record.quote_offset()
+    if record.at_end_of_file:
+        return SheetError(
+            f"Line {quote_line}: the quote that opens here is never closed. "
+            "Close it, and write a quote inside a quoted cell twice.",
+            quote_line,
+        )
+    # csv.Error has no code of its own to tell its cases apart.
+    if "field limit" in str(error):
+        return _cell_too_long(quote_line, quoted='"' in record.lines[-1] or len(record.lines) > 1)
+    return _text_after_quote(line_number, line_number + len(record.lines) - 1, "".join(record.lines))
+
+
+def _text_after_quote(first_line: int, last_line: int, text: str) -> SheetError:
+    _refuse_separator(text, last_line, 0)
+    remedy = "Put a comma there, or write a quote inside a quoted cell twice."
+    if first_line != last_line:
+        remedy += f" The row starts on line {first_line}: a quote of it may lack its closing one."
+    return SheetError(f"Line {last_line}: text follows the quote that closes a cell. {remedy}", last_line)
+
+
+def _cell_too_long(line_number: int, *, quoted: bool) -> SheetError:
+    remedy = "Shorten it, or close its quote if that is missing." if quoted else "Shorten it."
+    return SheetError(
+        f"Line {line_number}: a cell that starts here is over {MAX_CELL_CHARACTERS:,} characters. {remedy}",
+        line_number,
+    )
+
+
+def _row_too_long(line_number: int) -> SheetError:
+    return SheetError(
+        f"Line {line_number}: the row that starts here is over {MAX_ROW_BYTES:,} bytes. "
+        "Shorten it, or close a quote that is missing.",
+        line_number,
+    )
+
+
+def _decode(raw_line: bytes, line_number: int) -> str:
+    if b"\0" in raw_line:
+        raise SheetError(
+            f"Line {line_number}: it holds a NUL character (U+0000). Remove it and send the file again.",
+            line_number,
+        )
+    try:
+        return raw_line.decode()
+    except UnicodeDecodeError as error:
+        raise _encoding_error(_likely_encoding(raw_line), line_number) from error
+
+
+def _likely_encoding(raw_line: bytes) -> str | None:
+    """Guess between the two that spreadsheets write; they differ in the bytes from 0x80 to 0x9F."""
+    try:
+        raw_line.decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    return "Windows-1252" if any(0x80 <= byte <= 0x9F for byte in raw_line) else "Latin-1 (ISO 8859-1)"
+
+
+def _refuse_wide_encoding(first_line: bytes) -> None:
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if first_line.startswith(mark):
+            raise _encoding_error(encoding, 1)
+    head = first_line[:100]
+    # The column names are ASCII: in UTF-16 every second byte of theirs is NUL, and UTF-8 text holds none.
+    if head.count(0) * 3 > len(head):
+        raise _encoding_error("UTF-16", 1)
+
+
+def _encoding_error(encoding: str | None, line_number: int) -> SheetError:
+    guess = f", it looks like {encoding}" if encoding else ""
+    return SheetError(
+        f"Line {line_number}: the file is not UTF-8{guess}. Save it as CSV UTF-8.",
+        line_number,
+    )
