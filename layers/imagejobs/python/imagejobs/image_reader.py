@@ -1,0 +1,47 @@
+"""Step `compress`: opening a picture with Pillow, and turning it upright."""
+
+import io
+import struct
+
+# WebPImagePlugin is imported to be registered: Pillow else does that only together with forty other formats.
+from PIL import ExifTags, GifImagePlugin, Image, ImageFile, WebPImagePlugin  # noqa: F401
+
+from imagejobs.image_header import ImageHeader
+
+# Frames that share one palette stay in it: converted to RGB, they could only be written back quantised.
+GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_AFTER_DIFFERENT_PALETTE_ONLY
+
+_UPRIGHT_BY = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def open_picture(body: bytes, header: ImageHeader) -> ImageFile.ImageFile:
+    """Open with the one reader that fits the first bytes; nothing is decoded yet.
+
+    Raises:
+        Exception: Whatever Pillow raises for a damaged file.
+    """
+    return Image.open(io.BytesIO(body), formats=[header.format.upper()])
+
+
+def read_orientation(picture: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 as well when it is missing, damaged or means nothing."""
+    if picture.format == "GIF":
+        return 1  # it has no EXIF, and what editors leave in its XMP no viewer applies
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, struct.error):
+        return 1
+    return orientation if isinstance(orientation, int) and orientation in _UPRIGHT_BY else 1
+
+
+def upright(picture: Image.Image, orientation: int) -> Image.Image:
+    """Turn a decoded picture as its EXIF orientation (1 to 8) asks."""
+    return picture.transpose(_UPRIGHT_BY[orientation]) if orientation in _UPRIGHT_BY else picture

@@ -1,0 +1,154 @@
+"""Colours stay true: profiles, CMYK, transparency, gamma; other metadata goes."""
+
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import ExifTags, Image, ImageChops, ImageCms, ImageStat, PngImagePlugin
+
+from imagejobs.image import compress
+from imagejobs.options import CompressionOptions
+from tests.unit.image_helpers import (
+    cmyk_profile,
+    decode,
+    encode,
+    encode_oriented,
+    files_under,
+    is_close,
+    noise,
+    png_file,
+)
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+CYAN = (255, 0, 0, 0)
+
+
+@pytest.mark.parametrize("pillow_format", ["JPEG", "PNG", "WEBP"])
+def test_the_colour_profile_stays(pillow_format):
+    saving = {"compress_level": 0} if pillow_format == "PNG" else {"quality": 97}
+    body = encode(noise((300, 200)), pillow_format, icc_profile=SRGB, **saving)
+    result = compress(body, CompressionOptions())
+    assert result.outcome == "smaller"
+    assert decode(result.body).info["icc_profile"] == SRGB
+
+
+def test_the_colour_profile_stays_with_a_palette_png():
+    picture = noise((300, 200)).quantize(40).convert("RGB")
+    output = decode(compress(encode(picture, "PNG", icc_profile=SRGB), CompressionOptions()).body)
+    assert output.mode == "P"
+    assert output.info["icc_profile"] == SRGB
+
+
+def test_cmyk_without_a_profile_becomes_rgb():
+    body = encode(Image.new("CMYK", (300, 200), CYAN), "JPEG", quality=95)
+    output = decode(compress(body, CompressionOptions()).body)
+    assert output.mode == "RGB"
+    assert is_close(output.getpixel((150, 100)), (0, 255, 255))
+
+
+def test_cmyk_goes_through_the_profile_it_carries():
+    orange_in_lab = (166, 160, 200)
+    profile = cmyk_profile(orange_in_lab)
+    body = encode(Image.new("CMYK", (300, 200), CYAN), "JPEG", quality=95, icc_profile=profile)
+    output = decode(compress(body, CompressionOptions()).body)
+    red, green, blue = output.getpixel((150, 100))
+    assert output.mode == "RGB"
+    assert red > 190
+    assert red > green > blue
+    assert "icc_profile" not in output.info
+
+
+@pytest.mark.parametrize("profile", [b"not a profile", SRGB], ids=["damaged", "of another colour space"])
+def test_cmyk_with_an_unusable_profile_becomes_rgb_by_formula(profile):
+    body = encode(Image.new("CMYK", (300, 200), CYAN), "JPEG", quality=95, icc_profile=profile)
+    output = decode(compress(body, CompressionOptions()).body)
+    assert is_close(output.getpixel((150, 100)), (0, 255, 255))
+    assert "icc_profile" not in output.info
+
+
+def test_cmyk_that_was_well_compressed_steps_down_until_it_fits():
+    body = encode(noise((300, 200), "CMYK"), "JPEG", quality=10, progressive=True, optimize=True)
+    result = compress(body, CompressionOptions(quality=95))
+    assert result.outcome == "smaller"
+    assert decode(result.body).mode == "RGB"
+
+
+def test_cmyk_is_turned_upright_as_well():
+    body = encode_oriented(noise((300, 200), "CMYK"), 8, "JPEG", quality=95)
+    output = decode(compress(body, CompressionOptions()).body)
+    assert (output.mode, output.size) == ("RGB", (300, 200))
+
+
+@pytest.mark.parametrize("pillow_format", ["PNG", "WEBP"])
+def test_partial_transparency_stays(pillow_format):
+    picture = noise((300, 200), "RGBA")
+    saving = {"compress_level": 0} if pillow_format == "PNG" else {"quality": 98}
+    body = encode(picture, pillow_format, **saving)
+    output = decode(compress(body, CompressionOptions()).body)
+    assert output.getchannel("A").tobytes() == decode(body).getchannel("A").tobytes()
+
+
+@pytest.mark.parametrize(("mode", "key"), [("RGB", (0, 0, 0)), ("L", 0), ("1", 0), ("P", 3)])
+def test_a_transparent_colour_of_a_png_stays_transparent(mode, key):
+    picture = noise((120, 80)).quantize(30) if mode == "P" else noise((120, 80), "L").convert(mode)
+    body = encode(picture, "PNG", transparency=key, compress_level=0)
+    output = decode(compress(body, CompressionOptions()).body)
+    assert output.convert("RGBA").getchannel("A").tobytes() == decode(body).convert("RGBA").getchannel("A").tobytes()
+
+
+def test_a_transparent_colour_among_many_colours_stays_transparent():
+    picture = noise((120, 80))
+    picture.paste((1, 2, 3), (0, 0, 40, 40))
+    body = encode(picture, "PNG", transparency=(1, 2, 3), compress_level=0)
+    result = compress(body, CompressionOptions())
+    assert result.outcome == "smaller"
+    assert decode(result.body).convert("RGBA").getpixel((5, 5))[3] == 0
+
+
+def test_a_png_of_sixteen_bits_with_a_transparent_colour_is_left_alone():
+    body = _deep_png_with_transparent_white()
+    assert compress(body, CompressionOptions()).body == body
+
+
+def test_idle_alpha_is_dropped():
+    picture = noise((300, 200)).convert("RGBA")
+    output = decode(compress(encode(picture, "PNG"), CompressionOptions()).body)
+    assert output.mode == "RGB"
+
+
+def test_gamma_of_a_png_stays():
+    info = PngImagePlugin.PngInfo()
+    info.add(b"gAMA", struct.pack(">I", 100_000))
+    body = encode(noise((120, 80)), "PNG", pnginfo=info, compress_level=0)
+    assert decode(compress(body, CompressionOptions()).body).info["gamma"] == 1.0
+
+
+@pytest.mark.parametrize("pillow_format", ["JPEG", "PNG", "WEBP"])
+def test_metadata_other_than_colour_goes(pillow_format):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Somebody"
+    saving = {"compress_level": 0} if pillow_format == "PNG" else {"quality": 97}
+    comment = {"comment": b"a note"} if pillow_format == "JPEG" else {}
+    body = encode(noise((300, 200)), pillow_format, exif=exif, **saving, **comment)
+    result = compress(body, CompressionOptions())
+    assert result.outcome == "smaller"
+    assert not decode(result.body).getexif()
+    assert b"Somebody" not in result.body
+    assert b"a note" not in result.body
+
+
+def test_third_party_cmyk_looks_as_its_profile_says():
+    for path in files_under("CORPUS_DIR", "cmyk/*CMYK_color.jpg"):
+        source = decode(path.read_bytes())
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(source.info["icc_profile"]))
+        expected = ImageCms.profileToProfile(source, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        output = decode(compress(path.read_bytes(), CompressionOptions(quality=95)).body)
+        assert max(ImageStat.Stat(ImageChops.difference(output, expected)).mean) < 4
+
+
+def _deep_png_with_transparent_white() -> bytes:
+    row = b"\0" + struct.pack(">12H", 65535, 65535, 65535, *range(5, 50, 5))
+    header = struct.pack(">IIBBBBB", 4, 30, 16, 2, 0, 0, 0)
+    pixels = zlib.compress(row * 30, 0)
+    return png_file((b"IHDR", header), (b"tRNS", b"\xff" * 6), (b"IDAT", pixels), (b"IEND", b""))
