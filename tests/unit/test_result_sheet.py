@@ -223,9 +223,7 @@ def test_what_was_read_is_written_back_with_its_rows_in_order():
     )
     sheet = read_sheet(io.BytesIO(data.encode()), SheetLimits(max_rows=1_000, max_bytes=100_000))
 
-    written = parse(
-        write_result(sheet.header, ((row, [completed("a")] * 2) for row in sheet), byte_order_mark=False)
-    )
+    written = parse(write_result(sheet.header, ((row, [completed("a")] * 2) for row in sheet), byte_order_mark=False))
 
     assert [cells[:4] for cells in written] == parse([data.encode()])
     assert {cells[5] for cells in written[1:]} == {"COMPLETED"}

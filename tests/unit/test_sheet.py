@@ -41,9 +41,7 @@ def test_header_may_differ_in_case_and_white_space(header):
 
 
 def test_columns_may_stand_in_any_order_and_extra_ones_are_kept():
-    sheet = open_sheet(
-        "Notes,Input Image Urls,S. No.,Price,Product Name\nnew,https://example.com/a.jpg,7,-5,Chair\n"
-    )
+    sheet = open_sheet("Notes,Input Image Urls,S. No.,Price,Product Name\nnew,https://example.com/a.jpg,7,-5,Chair\n")
 
     (row,) = sheet
 

@@ -16,9 +16,7 @@ from imagejobs.sheet import check_sheet, read_sheet
 from tests.unit.sheet_helpers import HEADER, LIMITS, ROW, ChunkedStream, open_sheet, rows_of
 
 COLUMNS = HEADER.strip().split(",")
-CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12) | st.text(
-    '\r\n",a é🪑=', max_size=6
-)
+CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12) | st.text('\r\n",a é🪑=', max_size=6)
 LINES = st.text('\r\n",;1a é🪑\0', max_size=60).map(str.encode) | st.binary(max_size=40)
 SIZES = st.lists(st.integers(1, 7), min_size=1, max_size=5)
 
@@ -27,9 +25,7 @@ def read_all(stream):
     """Everything that a reader of the stream sees, the error included."""
     try:
         sheet = read_sheet(stream, LIMITS)
-        rows = [
-            (row.line_number, row.cells, row.image_urls, row.error and row.error.message) for row in sheet
-        ]
+        rows = [(row.line_number, row.cells, row.image_urls, row.error and row.error.message) for row in sheet]
     except SheetError as error:
         return type(error), error.message, error.line_number
     return sheet.header, sheet.has_byte_order_mark, rows

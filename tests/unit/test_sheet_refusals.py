@@ -33,9 +33,7 @@ def test_missing_columns_are_named_with_those_that_were_found():
     assert one.message.startswith(
         'Line 2: the header lacks the column "Product Name"; it has "S. No.", "Name", "Input Image Urls".'
     )
-    assert (
-        'lacks the columns "S. No.", "Input Image Urls"; it has "id", "Product Name", "url".' in two.message
-    )
+    assert 'lacks the columns "S. No.", "Input Image Urls"; it has "id", "Product Name", "url".' in two.message
 
 
 def test_file_without_a_header_is_refused_without_showing_its_urls():
@@ -54,9 +52,7 @@ def test_required_column_twice_is_refused(column):
     assert error.message.startswith(f'Line 1: the header has the column "{column}" 2 times.')
 
 
-@pytest.mark.parametrize(
-    ("separator", "named"), [(";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")]
-)
+@pytest.mark.parametrize(("separator", "named"), [(";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")])
 @pytest.mark.parametrize("quote", ["", '"'])
 @pytest.mark.parametrize("extra", ["", "Price, net"])
 def test_other_separator_is_named(separator, named, quote, extra):
@@ -157,8 +153,7 @@ def test_serial_number_of_two_rows_is_refused_with_both_lines():
 
     assert error.line_number == 6
     assert error.message == (
-        'The serial number "1" stands on line 2 and again on line 6. '
-        "Give every row a serial number of its own."
+        'The serial number "1" stands on line 2 and again on line 6. Give every row a serial number of its own.'
     )
 
 

@@ -162,9 +162,7 @@ def test_broken_body_is_refused_with_the_reason(body):
     ],
 )
 def test_too_many_parts_or_long_headers_are_refused(body):
-    assert refusal_of(TYPE, body).startswith(
-        "The form has more than 64 parts, or a part's headers are too long."
-    )
+    assert refusal_of(TYPE, body).startswith("The form has more than 64 parts, or a part's headers are too long.")
 
 
 def test_long_names_are_shown_short():

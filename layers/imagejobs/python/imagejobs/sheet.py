@@ -97,9 +97,7 @@ class Sheet:
         has_byte_order_mark: Whether the file began with the UTF-8 byte order mark.
     """
 
-    def __init__(
-        self, header: tuple[str, ...], rows: Iterator[SheetRow], *, has_byte_order_mark: bool
-    ) -> None:
+    def __init__(self, header: tuple[str, ...], rows: Iterator[SheetRow], *, has_byte_order_mark: bool) -> None:
         self.header = header
         self.has_byte_order_mark = has_byte_order_mark
         self._rows = rows
@@ -269,9 +267,7 @@ def _rows(records: Iterator[tuple[int, list[str]]], columns: _Columns, max_rows:
     row_number = 0
     for row_number, (line_number, cells) in enumerate(records, 1):
         if row_number > max_rows:
-            raise SheetTooLarge(
-                f"The CSV has more than {max_rows:,} rows. Split it into smaller files.", line_number
-            )
+            raise SheetTooLarge(f"The CSV has more than {max_rows:,} rows. Split it into smaller files.", line_number)
         yield _read_row(row_number, line_number, cells, columns)
     if not row_number:
         raise SheetError("The CSV has a header but no rows. Add one row for each product.")
