@@ -1,0 +1,141 @@
+"""Postgres, for every step that keeps state: one connection, short transactions, safe repeats."""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO, TypeVar
+
+import boto3
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+
+from imagejobs.queries import statement
+from imagejobs.settings import required
+
+T = TypeVar("T")
+Row = dict[str, Any]
+Connect = Callable[[], psycopg2.extensions.connection]
+
+ATTEMPTS = 5
+FIRST_DELAY_SECONDS = 0.1
+
+psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
+
+
+class Transaction:
+    """One open transaction; it commits when the block it was made for ends without an exception."""
+
+    def __init__(self, cursor: psycopg2.extras.RealDictCursor) -> None:
+        self._cursor = cursor
+
+    def execute(self, name: str, parameters: Mapping[str, object] | None = None) -> int:
+        """Run the named statement; the number of rows it touched."""
+        self._cursor.execute(statement(name), parameters)
+        return int(self._cursor.rowcount)
+
+    def fetch_all(self, name: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        """Run the named statement; its rows as dictionaries."""
+        self.execute(name, parameters)
+        return [dict(row) for row in self._cursor.fetchall()]
+
+    def fetch_one(self, name: str, parameters: Mapping[str, object] | None = None) -> Row | None:
+        """Run the named statement; its first row, or None."""
+        rows = self.fetch_all(name, parameters)
+        return rows[0] if rows else None
+
+    def copy(self, name: str, lines: TextIO) -> None:
+        """Run the named `COPY … FROM STDIN` with lines in Postgres' text format."""
+        self._cursor.copy_expert(statement(name), lines)
+
+    def run_script(self, sql: str) -> None:
+        """Run SQL that is not a named statement: a migration."""
+        self._cursor.execute(sql)
+
+
+class Database:
+    """A lazily made, self-mending connection to Postgres. Not for sharing between threads.
+
+    Args:
+        connect: Opens a new connection.
+    """
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._connection: psycopg2.extensions.connection | None = None
+
+    @classmethod
+    def from_environment(cls) -> "Database":
+        """The database that the template's `DATABASE_*` variables name."""
+        return cls(_connect_from_environment)
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in one transaction and commit it.
+
+        A lost connection, a deadlock or a serialization failure runs it again, up to 5 times in about 3 s.
+        A COMMIT whose reply was lost runs it again too, so `work` must be built of guarded transitions.
+
+        Raises:
+            psycopg2.OperationalError: The database did not answer at any attempt.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with self._transaction() as transaction:
+                    return work(transaction)
+            except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                if attempt == ATTEMPTS:
+                    raise
+                time.sleep(FIRST_DELAY_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+        raise AssertionError("unreachable")
+
+    def execute(self, name: str, parameters: Mapping[str, object] | None = None) -> int:
+        """One statement in a transaction of its own; the number of rows it touched."""
+        return self.transact(lambda transaction: transaction.execute(name, parameters))
+
+    def fetch_all(self, name: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        """One statement in a transaction of its own; its rows."""
+        return self.transact(lambda transaction: transaction.fetch_all(name, parameters))
+
+    def fetch_one(self, name: str, parameters: Mapping[str, object] | None = None) -> Row | None:
+        """One statement in a transaction of its own; its first row, or None."""
+        return self.transact(lambda transaction: transaction.fetch_one(name, parameters))
+
+    def close(self) -> None:
+        """Close the connection; the next transaction opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
+        if self._connection is None:
+            self._connection = self._connect()
+        try:
+            with (
+                self._connection,
+                self._connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor,
+            ):
+                yield Transaction(cursor)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            # The connection may be half-dead; a new one costs a few milliseconds.
+            self.close()
+            raise
+
+
+def _connect_from_environment() -> psycopg2.extensions.connection:
+    secret = boto3.client("secretsmanager").get_secret_value(SecretId=required("DATABASE_SECRET_ARN"))
+    credentials = json.loads(secret["SecretString"])
+    return psycopg2.connect(
+        host=required("DATABASE_HOST"),
+        port=required("DATABASE_PORT"),
+        dbname=required("DATABASE_NAME"),
+        user=credentials["username"],
+        password=credentials["password"],
+        sslmode="require",  # libpq skips TLS on a Unix socket, and only there
+        connect_timeout=5,
+        keepalives_idle=30,
+        tcp_user_timeout=10_000,
+        application_name=required("POWERTOOLS_SERVICE_NAME"),
+    )

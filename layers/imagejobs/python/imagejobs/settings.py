@@ -1,0 +1,24 @@
+"""Settings: environment variables that the template sets, each read by name when it is first needed."""
+
+import os
+
+
+class SettingMissing(Exception):
+    """The function's environment lacks a variable that the template should set."""
+
+
+def required(name: str) -> str:
+    """The environment variable `name`.
+
+    Raises:
+        SettingMissing: It is not set.
+    """
+    try:
+        return os.environ[name]
+    except KeyError:
+        raise SettingMissing(f"The environment variable {name} is not set; the template sets it.") from None
+
+
+def allowed_origins() -> frozenset[str]:
+    """The `host:port` origins that may be private addresses; none unless the operator names them."""
+    return frozenset(filter(None, required("ALLOWED_ORIGINS").split(",")))
