@@ -1,0 +1,115 @@
+"""SQS, the bell: messages that say "look at this row" or "look at this file", and never who owns it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import boto3
+
+from imagejobs.bucket import ObjectVersion
+from imagejobs.settings import required
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+BATCH_MESSAGES = 10  # SQS takes ten entries a batch
+SEND_ATTEMPTS = 3
+# SQS hides a message for 12 hours at most.
+MAX_VISIBILITY_SECONDS = 43_200
+
+
+class MessagesNotSent(Exception):
+    """SQS refused some messages of a batch, again and again; the sender must try once more later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of one job: what a message of the row queue names."""
+
+    request_id: UUID
+    row_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A received SQS message.
+
+    Attributes:
+        message_id: What `batchItemFailures` names.
+        receipt: The receipt handle of this delivery.
+        body: Parsed JSON.
+    """
+
+    message_id: str
+    receipt: str
+    body: Mapping[str, Any]
+
+    @classmethod
+    def from_event_record(cls, record: Mapping[str, Any]) -> "Message":
+        """From one record of a Lambda event."""
+        return cls(record["messageId"], record["receiptHandle"], json.loads(record["body"]))
+
+    @property
+    def row(self) -> Row:
+        """The row that a message of the row queue names."""
+        return Row(UUID(self.body["request_id"]), int(self.body["row_number"]))
+
+
+class Queue:
+    """One SQS queue.
+
+    Args:
+        client: A boto3 SQS client.
+        url: The queue's URL.
+    """
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+
+    @classmethod
+    def from_environment(cls, setting: str) -> "Queue":
+        """The queue whose URL the template puts into the environment variable `setting`."""
+        return cls(boto3.client("sqs"), required(setting))
+
+    def ring_rows(self, rows: Sequence[Row]) -> None:
+        """Send one message a row.
+
+        Raises:
+            MessagesNotSent: SQS still refuses some after three attempts.
+        """
+        for start in range(0, len(rows), BATCH_MESSAGES):
+            batch = rows[start : start + BATCH_MESSAGES]
+            self._send([{"request_id": str(row.request_id), "row_number": row.row_number} for row in batch])
+
+    def ring_file(self, source: ObjectVersion) -> None:
+        """Send the S3 event of `source` again.
+
+        Raises:
+            MessagesNotSent: SQS still refuses it after three attempts.
+        """
+        self._send([source.as_event()])
+
+    def show_again(self, message: Message, seconds: float) -> None:
+        """Let a message that is given back be visible `seconds` from now, not after the whole time-out."""
+        self._client.change_message_visibility(
+            QueueUrl=self._url,
+            ReceiptHandle=message.receipt,
+            VisibilityTimeout=min(max(round(seconds), 0), MAX_VISIBILITY_SECONDS),
+        )
+
+    def _send(self, bodies: Sequence[Mapping[str, Any]]) -> None:
+        """One batch; entries that SQS lists under `Failed` are sent again."""
+        entries: list[SendMessageBatchRequestEntryTypeDef] = [
+            {"Id": str(index), "MessageBody": json.dumps(body)} for index, body in enumerate(bodies)
+        ]
+        for _ in range(SEND_ATTEMPTS):
+            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            failed = {entry["Id"] for entry in answer.get("Failed", [])}
+            entries = [entry for entry in entries if entry["Id"] in failed]
+            if not entries:
+                return
+        raise MessagesNotSent(f"SQS refused {len(entries)} of {len(bodies)} messages {SEND_ATTEMPTS} times.")
