@@ -1,0 +1,383 @@
+"""Steps `compress` and `send_webhook`: the one way out to hosts that strangers name.
+
+A connection looks its host up once, requires every answer to be public, dials one of those very addresses
+and checks who answers, so that a name which changes its mind between check and use (DNS rebinding) gains
+nothing. A kept connection stays with the address that was checked. urllib3 is used as it is, without
+`requests` around it: nothing here reads proxies, cookies or credentials from the environment.
+"""
+
+import http.client
+import logging
+import ssl
+import string
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from ipaddress import ip_address
+from socket import AF_INET, AF_INET6, SOCK_STREAM, socket
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote, urljoin
+
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
+from urllib3.exceptions import SSLError as TlsError
+from urllib3.exceptions import TimeoutError as ExchangeTimeoutError
+
+from imagejobs.addresses import IPAddress, Target, check_url, resolve
+from imagejobs.errors import ImageError, ImageTooLarge, OriginRefused, OriginUnavailable, UrlRefused
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+USER_AGENT = "ImageProcessingAPI/1.0"
+MAX_REDIRECTS = 3
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+# RFC 9110 (408, 429), RFC 8470 (425): the same request may succeed later. So may every 5xx.
+TRANSIENT_STATUSES = frozenset({408, 425, 429})
+# A day: the longest pause in the schedule of webhooks, and longer than any image waits.
+MAX_RETRY_AFTER_SECONDS = 86_400.0
+
+# Reads of this size keep what a body of thousands of tiny chunks costs in memory near its own size.
+READ_BYTES = 256 * 1024
+# What is read of a body that nobody wants, so that its sender sees a whole exchange and not a reset.
+MAX_DISCARDED_BYTES = 16 * 1024
+
+# Kept connections, idle ones included, stay at 512: half of the 1,024 file descriptors that Lambda gives.
+KEPT_HOSTS = 32
+KEPT_CONNECTIONS_PER_HOST = 16
+
+_GET_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
+# Hours lie between two webhooks to one host; a connection kept so long would be dead on its next use.
+_POST_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An image as its origin sent it.
+
+    Attributes:
+        body: Possibly empty.
+        content_type: The header as sent, never to be trusted; None without one.
+    """
+
+    body: bytes
+    content_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A receiver's answer to a webhook.
+
+    Attributes:
+        status_code: Any HTTP status; redirects are not followed.
+        retry_after_seconds: The receiver's wish, 0 to `MAX_RETRY_AFTER_SECONDS`; None without one.
+    """
+
+    status_code: int
+    retry_after_seconds: float | None
+
+
+class Fetcher:
+    """Gets images and posts webhooks, with its connections kept for the next one. Safe to share by threads.
+
+    Make one per environment. It trusts the system's certificate authorities, or those in `SSL_CERT_FILE`.
+
+    Args:
+        allow_origins: "host:port", as written in the URL, that may be contacted although not public.
+    """
+
+    def __init__(self, *, allow_origins: Collection[str] = ()) -> None:
+        self._allow_origins = frozenset(origin.lower() for origin in allow_origins)
+        self._pools = _CheckedPools(self._allow_origins)
+        # Below ERROR, urllib3 logs URLs with their queries, which may hold signatures and tokens.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+    def get(self, url: str, *, max_bytes: int, timeout_seconds: float) -> Fetched:
+        """Download an image, over at most `MAX_REDIRECTS` redirects, each checked as the first URL is.
+
+        Args:
+            url: As the caller wrote it.
+            max_bytes: Cap on the body.
+            timeout_seconds: Wall clock for all of it: look-ups, redirects, headers and body.
+
+        Raises:
+            UrlRefused: The URL, or an address behind it or behind a redirect, is not to be contacted.
+            OriginRefused: The answer is final: a status such as 404, no such host, a bad certificate.
+            OriginUnavailable: 408, 425, 429, 5xx, a reset, a time-out, a cut body; later may do.
+            ImageTooLarge: The body is over `max_bytes`.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        step = url
+        for _ in range(1 + MAX_REDIRECTS):
+            target = check_url(step, self._allow_origins)
+            with self._exchange("GET", target, deadline, headers=_GET_HEADERS) as response:
+                if response.status not in REDIRECT_STATUSES:
+                    return _read_image(response, target, max_bytes)
+                step = _redirect_url(response, step, target)
+        raise OriginRefused(
+            f"The URL {target.shown} was reached by {MAX_REDIRECTS} redirects and leads on to another; "
+            "give the URL of the image itself."
+        )
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float) -> Posted:
+        """Deliver a webhook; whatever status comes back is the result, and its body is dropped.
+
+        Args:
+            url: As the caller wrote it.
+            body: Sent as it is.
+            headers: Sent beside this module's own.
+            timeout_seconds: Wall clock for all of it.
+
+        Raises:
+            UrlRefused: The URL, or an address behind it, is not to be contacted.
+            OriginRefused: No such host, a certificate that fails, or an answer that is no HTTP.
+            OriginUnavailable: No connection, or no answer in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        target = check_url(url, self._allow_origins)
+        sent = {**headers, **_POST_HEADERS}
+        with self._exchange("POST", target, deadline, headers=sent, body=body) as response:
+            posted = Posted(response.status, _retry_after_seconds(response))
+            # The status is the answer; a body that breaks off or never ends takes nothing from it.
+            with suppress(HTTPError, OSError, ValueError):
+                response.read(MAX_DISCARDED_BYTES)
+            return posted
+
+    @contextmanager
+    def _exchange(
+        self,
+        method: str,
+        target: Target,
+        deadline: float,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> Iterator[BaseHTTPResponse]:
+        """One request and its answer, every failure in it as an `ImageError`."""
+        try:
+            response = self._pools.connection_from_host(target.host, target.port, target.scheme).urlopen(
+                method,
+                target.resource,
+                body=body,
+                headers=headers,
+                timeout=Timeout(total=_seconds_left(deadline)),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+            try:
+                yield response
+            finally:
+                # A body read to its end has given its connection back; otherwise this drops the connection.
+                response.close()
+        except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            raise _image_error(error, target) from error
+
+
+class _TimedSocket(socket):
+    """A socket whose time-out bounds all that follows `settimeout` together.
+
+    The standard time-out starts anew at every read, so that a peer which sends a byte now and then is never
+    late. urllib3 sets the total that is left (`Timeout(total=...)`) when it begins to send, and again when it
+    begins to read.
+    """
+
+    _deadline: float | None = None
+
+    def settimeout(self, value: float | None, /) -> None:
+        self._deadline = None if value is None else time.monotonic() + value
+        super().settimeout(value)
+
+    # Sending needs no such care: one `sendall` is bounded as a whole, with TLS and without.
+    def recv_into(self, buffer: "WriteableBuffer", nbytes: int | None = 0, flags: int = 0) -> int:
+        if self._deadline is not None:
+            super().settimeout(_seconds_left(self._deadline))
+        return super().recv_into(buffer, nbytes or 0, flags)
+
+
+class _TimedTlsSocket(_TimedSocket, ssl.SSLSocket):
+    """The same under TLS."""
+
+
+class _Response(http.client.HTTPResponse):
+    """Closes a hole in the standard library: it takes a chunk of size -1 to mean "all until the end"."""
+
+    def _safe_read(self, amt: int) -> bytes:
+        if amt < 0:
+            raise http.client.IncompleteRead(b"")
+        return cast(bytes, super()._safe_read(amt))  # type: ignore[misc]
+
+
+class _CheckedConnection(HTTPConnection):
+    """Dials only addresses that it has looked up and checked itself."""
+
+    response_class = _Response
+
+    def __init__(self, *args: Any, any_address: bool = False, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **options)
+        self._any_address = any_address
+
+    def _new_conn(self) -> socket:
+        timeout_seconds = cast(float, self.timeout)
+        deadline = time.monotonic() + timeout_seconds
+        addresses = resolve(self.host, any_address=self._any_address, timeout_seconds=timeout_seconds)
+        try:
+            connected = _dial_first(addresses, self.port, deadline)
+            connected.settimeout(_seconds_left(deadline))
+        except OSError as error:
+            raise NewConnectionError(self, "no address of the host took the connection") from error
+        return connected
+
+
+class _CheckedTlsConnection(_CheckedConnection, HTTPSConnection):
+    """The same under TLS; server name and certificate are those of the host, whatever was dialled."""
+
+
+class _CheckedPools(PoolManager):
+    """urllib3's pools, one an origin, over checked connections."""
+
+    def __init__(self, allow_origins: frozenset[str]) -> None:
+        super().__init__(KEPT_HOSTS, maxsize=KEPT_CONNECTIONS_PER_HOST)
+        self._allow_origins = allow_origins
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # Made with the first https origin, since reading the authorities takes some 30 ms.
+        tls = ssl.create_default_context()
+        tls.sslsocket_class = _TimedTlsSocket
+        return tls
+
+    def _new_pool(
+        self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None
+    ) -> HTTPConnectionPool:
+        pool = super()._new_pool(scheme, host, port, request_context)
+        pool.ConnectionCls = _CheckedConnection
+        if scheme == "https":
+            pool.ConnectionCls = _CheckedTlsConnection
+            pool.conn_kw["ssl_context"] = self._tls
+        pool.conn_kw["any_address"] = f"{host}:{port}" in self._allow_origins
+        return pool
+
+
+def _dial_first(addresses: list[IPAddress], port: int, deadline: float) -> socket:
+    """Connect to the first address that answers, each given an equal share of the time that is left."""
+    *others, last = addresses
+    for tried, address in enumerate(others):
+        with suppress(OSError):
+            return _dial(address, port, _seconds_left(deadline) / (len(addresses) - tried))
+    return _dial(last, port, _seconds_left(deadline))
+
+
+def _dial(address: IPAddress, port: int, timeout_seconds: float) -> socket:
+    dialled = _TimedSocket(AF_INET if address.version == 4 else AF_INET6, SOCK_STREAM)
+    try:
+        for option in HTTPConnection.default_socket_options:
+            dialled.setsockopt(*option)
+        dialled.settimeout(timeout_seconds)
+        dialled.connect((str(address), port))
+        _require_peer(dialled, address)
+    except BaseException:
+        dialled.close()
+        raise
+    return dialled
+
+
+def _require_peer(connected: socket, address: IPAddress) -> None:
+    # The last word lies with the kernel: whatever came between the check and here, this is who answers.
+    if ip_address(connected.getpeername()[0]) != address:
+        raise UrlRefused("The connection led to another address than the one that was checked.")
+
+
+def _seconds_left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the deadline has passed")
+    return left
+
+
+def _read_image(response: BaseHTTPResponse, target: Target, max_bytes: int) -> Fetched:
+    _require_success(response, target)
+    # What was asked for is identity; a coded body is a decompression bomb, or a server that does not listen.
+    if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise OriginRefused(
+            f"The origin sent {target.shown} with a Content-Encoding, although asked for the plain bytes."
+        )
+    return Fetched(_read_body(response, target, max_bytes), response.headers.get("Content-Type"))
+
+
+def _require_success(response: BaseHTTPResponse, target: Target) -> None:
+    status = response.status
+    if status == 200:
+        return
+    if status in TRANSIENT_STATUSES or status >= 500:
+        raise OriginUnavailable(f"The origin answered {status} for {target.shown}.", _retry_after_seconds(response))
+    raise OriginRefused(f"The origin answered {status} for {target.shown}; check that the image is there.")
+
+
+def _read_body(response: BaseHTTPResponse, target: Target, max_bytes: int) -> bytes:
+    pieces: list[bytes] = []
+    size_bytes = 0
+    declared_bytes = response.length_remaining or 0
+    while max(size_bytes, declared_bytes) <= max_bytes:
+        piece = response.read(READ_BYTES)
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+        size_bytes += len(piece)
+    raise ImageTooLarge(f"The image at {target.shown} is larger than {max_bytes:,} bytes.")
+
+
+def _redirect_url(response: BaseHTTPResponse, url: str, target: Target) -> str:
+    location = response.headers.get("Location")
+    if not location:
+        raise OriginRefused(f"The origin answered {response.status} for {target.shown}, but not where to.")
+    # Header bytes arrive as Latin-1; those beyond ASCII, and blanks, go back as the bytes that they were.
+    location = quote(location, safe=string.punctuation, encoding="latin-1")
+    with suppress(HTTPError, OSError):
+        response.read(MAX_DISCARDED_BYTES)
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise UrlRefused(f"The URL {target.shown} redirects to a URL that cannot be read.") from error
+
+
+def _retry_after_seconds(response: BaseHTTPResponse) -> float | None:
+    """Read Retry-After, seconds or an HTTP date (RFC 9110, section 10.2.3)."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), MAX_RETRY_AFTER_SECONDS)
+    try:
+        # HTTP dates are in GMT, whatever they say.
+        wait = parsedate_to_datetime(value).replace(tzinfo=UTC) - datetime.now(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(wait.total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+def _image_error(error: Exception, target: Target) -> ImageError:
+    """Tell what may pass from what will not."""
+    cause = _cause(error)
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return OriginRefused(
+            f"No trusted connection to {target.host} could be made: its TLS certificate or version fails."
+        )
+    if isinstance(cause, NewConnectionError):
+        return OriginUnavailable(f"The host {target.host} does not take connections at the moment.")
+    if isinstance(cause, ExchangeTimeoutError | TimeoutError):
+        return OriginUnavailable(f"The origin did not answer for {target.shown} in time.")
+    if isinstance(cause, OSError | http.client.IncompleteRead):
+        return OriginUnavailable(f"The connection for {target.shown} broke off before the end.")
+    return OriginRefused(f"The origin's answer for {target.shown} is not valid HTTP.")
+
+
+def _cause(error: Exception) -> object:
+    """Unwrap what urllib3 wrapped."""
+    if isinstance(error, ProtocolError | TlsError) and error.args:
+        return error.args[-1]
+    return error
