@@ -6,13 +6,14 @@ from importlib.resources import files
 from imagejobs.database import Database, Transaction
 
 _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
+# The lock makes a second migrate wait, and then find nothing to do; its key is this project's own.
 _LEDGER = """
+SELECT pg_advisory_xact_lock(4912067);
 CREATE TABLE IF NOT EXISTS schema_migration (
     version    int PRIMARY KEY,
     name       text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 );
-LOCK TABLE schema_migration IN EXCLUSIVE MODE;
 """
 
 
@@ -29,7 +30,7 @@ def migrate(database: Database) -> list[str]:
 
 
 def _apply_missing(transaction: Transaction) -> list[str]:
-    transaction.run_script(_LEDGER)  # the lock makes a second migrate wait, and then find nothing to do
+    transaction.run_script(_LEDGER)
     applied = {row["version"] for row in transaction.fetch_all("list_migrations")}
     missing = [migration for migration in migrations() if migration[0] not in applied]
     for version, name, sql in missing:

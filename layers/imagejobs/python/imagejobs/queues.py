@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 BATCH_MESSAGES = 10  # SQS takes ten entries a batch
 SEND_ATTEMPTS = 3
-# SQS hides a message for 12 hours at most.
-MAX_VISIBILITY_SECONDS = 43_200
+# SQS hides a message for 12 hours at most, counted from its receipt; one of them is for the work before.
+MAX_VISIBILITY_SECONDS = 39_600
 
 
 class MessagesNotSent(Exception):
@@ -40,17 +40,20 @@ class Message:
     Attributes:
         message_id: What `batchItemFailures` names.
         receipt: The receipt handle of this delivery.
+        receive_count: Deliveries so far, this one included.
         body: Parsed JSON.
     """
 
     message_id: str
     receipt: str
+    receive_count: int
     body: Mapping[str, Any]
 
     @classmethod
     def from_event_record(cls, record: Mapping[str, Any]) -> "Message":
         """From one record of a Lambda event."""
-        return cls(record["messageId"], record["receiptHandle"], json.loads(record["body"]))
+        receive_count = int(record["attributes"]["ApproximateReceiveCount"])
+        return cls(record["messageId"], record["receiptHandle"], receive_count, json.loads(record["body"]))
 
     @property
     def row(self) -> Row:
@@ -100,6 +103,10 @@ class Queue:
             ReceiptHandle=message.receipt,
             VisibilityTimeout=min(max(round(seconds), 0), MAX_VISIBILITY_SECONDS),
         )
+
+    def back_off(self, message: Message) -> None:
+        """Let a message whose work failed as a whole be visible again after 10, 30, 90, 270, … seconds."""
+        self.show_again(message, 10 * 3 ** (message.receive_count - 1))
 
     def _send(self, bodies: Sequence[Mapping[str, Any]]) -> None:
         """One batch; entries that SQS lists under `Failed` are sent again."""

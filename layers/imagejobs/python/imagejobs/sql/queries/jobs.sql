@@ -57,13 +57,14 @@ UPDATE job_request SET rows_sent = rows_total, updated_at = now()
 WHERE request_id = %(request_id)s AND fan_out_token = %(token)s;
 
 -- refuse_sheet --
--- Nothing has been sent yet: what was staged goes, and the finalizer tells the owner.
+-- The totals were never declared, so nothing has been sent: what was staged goes, and the finalizer tells the owner.
+-- Once they are declared the sheet is known to be good.
 WITH refused AS (
     UPDATE job_request
     SET error_message = %(error_message)s, finalizable_at = now(), updated_at = now(),
         rows_staged = 0, rows_total = 0, images_total = 0, fan_out_token = NULL, fan_out_leased_until = NULL
     WHERE request_id = %(request_id)s AND status IN ('PENDING', 'PROCESSING')
-      AND finalizable_at IS NULL AND rows_sent = 0
+      AND finalizable_at IS NULL AND rows_total IS NULL
     RETURNING request_id
 )
 DELETE FROM compressed_images USING refused WHERE compressed_images.request_id = refused.request_id;

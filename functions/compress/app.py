@@ -1,0 +1,54 @@
+"""compress: the images of a few rows, from their origins to S3, and their outcome into Postgres."""
+
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from imagejobs.bucket import Bucket
+from imagejobs.database import Database
+from imagejobs.executions import Finalizer
+from imagejobs.fetch import Fetcher
+from imagejobs.queues import Message, Queue
+from imagejobs.settings import allowed_origins, required
+from imagejobs.steps.compress import TRANSFERS, RowWorker
+
+logger = Logger()
+
+
+@cache
+def worker() -> RowWorker:
+    """What the environment works with."""
+    return RowWorker(
+        database=Database.from_environment(),
+        bucket=Bucket.from_environment(max_connections=TRANSFERS),
+        fetcher=Fetcher(allow_origins=allowed_origins()),
+        row_queue=Queue.from_environment("ROW_QUEUE_URL"),
+        finalizer=Finalizer.from_environment(),
+        image_base_url=required("IMAGE_BASE_URL"),
+    )
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Compress the rows of a batch; a row that is not done is given back to the queue."""
+    messages = [Message.from_event_record(record) for record in event["Records"]]
+    given_back = run(messages, context)
+    logger.info(
+        "rows_compressed",
+        request_ids=sorted({str(message.row.request_id) for message in messages}),
+        rows=len(messages),
+        given_back=len(given_back),
+    )
+    return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in given_back]}
+
+
+def run(messages: list[Message], context: LambdaContext) -> list[Message]:
+    """The messages to give back: of rows that are not done, or all of them when the batch failed as a whole."""
+    try:
+        return worker().run(messages, lambda: context.get_remaining_time_in_millis() / 1000)
+    except Exception:
+        logger.exception("batch_failed")
+        for message in messages:
+            worker().row_queue.back_off(message)
+        return messages

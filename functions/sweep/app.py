@@ -1,0 +1,33 @@
+"""sweep: every minute, rings again for work that stands still."""
+
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from imagejobs.database import Database
+from imagejobs.executions import Finalizer
+from imagejobs.queues import Queue
+from imagejobs.steps.sweep import Sweeper
+
+logger = Logger()
+
+
+@cache
+def sweeper() -> Sweeper:
+    """What the environment works with."""
+    return Sweeper(
+        database=Database.from_environment(),
+        row_queue=Queue.from_environment("ROW_QUEUE_URL"),
+        upload_queue=Queue.from_environment("UPLOAD_QUEUE_URL"),
+        finalizer=Finalizer.from_environment(),
+    )
+
+
+def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
+    """Sweep once."""
+    rung = sweeper().sweep()
+    if any(rung.values()):
+        logger.warning("standing_work_rung", extra=rung)
+    return rung

@@ -1,0 +1,198 @@
+"""finalize: the finalizer's steps with a database: finished CSV, final status, record of webhook attempts.
+
+Each can run twice: the same bytes under the same key, a guarded transition, one row an attempt.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from imagejobs.bucket import DROP_PREFIX, RESULT_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
+from imagejobs.database import Database, Row
+from imagejobs.jobs import result_url, totals
+from imagejobs.limits import SHEET_LIMITS
+from imagejobs.result_sheet import ImageOutcome, write_result
+from imagejobs.sheet import SheetRow, read_sheet
+from imagejobs.webhook import judge, next_delay_seconds
+
+PAGE_IMAGES = 1000
+
+COMPLETED_MESSAGE = "CSV and image processing completed successfully."
+PARTLY_MESSAGE = "CSV and image processing completed; {failed} of {images} images failed, see the finished CSV."
+NO_IMAGE_MESSAGE = "None of the {images} images could be compressed; the finished CSV says why, row by row."
+NO_ROW_MESSAGE = (
+    "None of the {rows} rows names an image that could be compressed; the finished CSV says why, row by row."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Closer:
+    """What the finalizer's steps work with.
+
+    Attributes:
+        database: The truth about the job.
+        bucket: Where the CSV lies and the result goes.
+        api_base_url: Public URL of the API, without a slash at its end.
+        webhook_time_scale: Multiplies every delay of the retry schedule.
+    """
+
+    database: Database
+    bucket: Bucket
+    api_base_url: str
+    webhook_time_scale: float
+
+    def run(self, step: str, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Run one step of the state machine by its name.
+
+        Raises:
+            KeyError: The state machine names a step that is not here.
+        """
+        steps: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+            "write_result": self.write_result,
+            "close_job": self.close_job,
+            "record_attempt": self.record_attempt,
+        }
+        return steps[step](state)
+
+    def write_result(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Store the finished CSV, or why there is none; its key and version."""
+        job = self._job(state)
+        name = job["source_key"].removeprefix(DROP_PREFIX).removeprefix(UPLOAD_PREFIX)
+        if not job["rows_total"]:  # the sheet was refused; one that was read has a row
+            key = f"{RESULT_PREFIX}{name}.error.json"
+            body = json.dumps(
+                {"request_id": str(job["request_id"]), "status": "FAILED", "message": job["error_message"]}
+            )
+            self.bucket.put(key, body.encode(), "application/json")
+            return {"result_key": None, "result_version": None}
+        key = f"{RESULT_PREFIX}{name}"
+        version = self.bucket.put_parts(key, self._finished_csv(job), "text/csv; charset=utf-8")
+        return {"result_key": key, "result_version": version}
+
+    def close_job(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the job its final status, once; the webhook to send, or None."""
+        job = self._job(state)
+        status = "COMPLETED" if job["images_completed"] else "FAILED"
+        message = None if job["images_completed"] else _failure(job)
+        result = {name: state["result"][name] for name in ("result_key", "result_version")}
+        self.database.execute("close_job", {**_identity(state), **result, "status": status, "error_message": message})
+        return {"webhook": self._webhook(self._job(state), state["generation"])}
+
+    def record_attempt(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Write one webhook attempt down and say what comes next.
+
+        Returns:
+            `outcome`, and for "retry" the next `attempt` and the `delay_seconds` before it.
+        """
+        attempt, answer = int(state["attempt"]), state["answer"]
+        outcome: str = judge(answer["status_code"])
+        delay_seconds = next_delay_seconds(
+            attempt,
+            retry_after_seconds=answer["retry_after_seconds"],
+            time_scale=self.webhook_time_scale,
+            jitter=random.random(),  # noqa: S311
+        )
+        if outcome == "retry" and delay_seconds is None:
+            outcome = "exhausted"
+        self.database.execute(
+            "record_delivery",
+            {
+                "request_id": state["request_id"],
+                "event_id": state["webhook"]["event_id"],
+                "attempt": attempt,
+                "status_code": answer["status_code"],
+                "error_message": answer["error_message"],
+                "outcome": outcome,
+            },
+        )
+        return {"outcome": outcome, "attempt": attempt + 1, "delay_seconds": delay_seconds or 0}
+
+    def _job(self, state: Mapping[str, Any]) -> Row:
+        job = self.database.fetch_one("get_job", {"request_id": state["request_id"]})
+        if job is None:
+            raise LookupError(f"There is no job {state['request_id']}.")
+        return job
+
+    def _webhook(self, job: Row, generation: int) -> dict[str, Any] | None:
+        """The event, built from the stored job alone, so that every attempt says the same.
+
+        None without a webhook, and for an execution that did not close the job: of another generation, or too early.
+        """
+        is_closed = job["status"] in {"COMPLETED", "FAILED"} and job["generation"] == generation
+        if not (job["webhook_url"] and is_closed):
+            return None
+        body = {
+            "request_id": str(job["request_id"]),
+            "status": job["status"],
+            "message": _webhook_message(job),
+            **totals(job),
+            "result_url": result_url(self.api_base_url, job),
+        }
+        return {
+            "url": job["webhook_url"],
+            "owner": job["owner"],
+            "event_id": f"evt_{job['request_id']}-{job['generation']}",
+            "body": json.dumps(body),
+        }
+
+    def _finished_csv(self, job: Row) -> Iterator[bytes]:
+        with self.bucket.open(ObjectVersion(job["source_key"], job["source_version"])) as stream:
+            sheet = read_sheet(stream, SHEET_LIMITS)
+            rows = _with_outcomes(iter(sheet), self._images(job["request_id"]))
+            yield from write_result(sheet.header, rows, byte_order_mark=sheet.has_byte_order_mark)
+
+    def _images(self, request_id: UUID) -> Iterator[Row]:
+        """All images in the sheet's order, a page at a time."""
+        after = (0, 0)
+        while True:
+            page = self.database.fetch_all(
+                "list_images",
+                {
+                    "request_id": request_id,
+                    "after_row": after[0],
+                    "after_position": after[1],
+                    "limit": PAGE_IMAGES,
+                },
+            )
+            yield from page
+            if len(page) < PAGE_IMAGES:
+                return
+            after = (page[-1]["row_number"], page[-1]["position"])
+
+
+def _identity(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {"request_id": state["request_id"], "generation": state["generation"]}
+
+
+def _with_outcomes(
+    rows: Iterator[SheetRow], images: Iterator[Row]
+) -> Iterator[tuple[SheetRow, Sequence[ImageOutcome]]]:
+    """Each row of the sheet beside its images: both come in the sheet's order."""
+    for row in rows:
+        yield row, [_outcome(next(images)) for _ in row.image_urls]
+
+
+def _outcome(image: Row) -> ImageOutcome:
+    return ImageOutcome(
+        output_url=image["image_url"],
+        error=image["error_message"],
+        bytes_before=image["bytes_before"],
+        bytes_after=image["bytes_after"],
+    )
+
+
+def _failure(job: Row) -> str:
+    if job["images_total"]:
+        return NO_IMAGE_MESSAGE.format(images=job["images_total"])
+    return NO_ROW_MESSAGE.format(rows=job["rows_total"])
+
+
+def _webhook_message(job: Row) -> str:
+    if job["status"] == "FAILED":
+        return str(job["error_message"])
+    if job["images_failed"]:
+        return PARTLY_MESSAGE.format(failed=job["images_failed"], images=job["images_total"])
+    return COMPLETED_MESSAGE
