@@ -1,0 +1,91 @@
+"""Every function runs the code, runtime and layers that it was built for, where it can reach what it needs."""
+
+import ast
+import re
+
+import pytest
+
+from tests.template.expansion import ROOT, logical_id, references
+from tests.template.python_code import FUNCTIONS, handler_path, parse
+
+STEPS = sorted(path.name for path in FUNCTIONS.iterdir() if (path / "app.py").exists())
+WITHOUT_DATABASE = {"authorize", "send_webhook"}
+MAX_TIMEOUT_SECONDS = 900
+
+
+def test_every_folder_is_a_function_and_every_function_a_folder(expanded):
+    assert sorted(expanded.functions()) == STEPS
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_handler_is_there(expanded, step):
+    names = [node.name for node in parse(handler_path(step)).body if isinstance(node, ast.FunctionDef)]
+
+    assert expanded.functions()[step]["Handler"] == "app.handler"
+    assert names.count("handler") == 1
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_runtime_and_processor(expanded, step):
+    function = expanded.functions()[step]
+
+    assert function["Runtime"] == "python3.13"
+    assert function["Architectures"] == ["arm64"]
+    assert function.get("PackageType", "Zip") == "Zip"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_layers_are_the_shared_package_and_its_dependencies(expanded, step):
+    layers = [expanded.resources[logical_id(layer)] for layer in expanded.functions()[step]["Layers"]]
+
+    assert [layer["Properties"]["Content"]["S3Key"] for layer in layers] == [
+        "layers/imagejobs",
+        "layers/dependencies",
+    ]
+
+
+def test_layers_are_built_for_that_runtime_and_processor(expanded):
+    """The dependencies hold machine code, chosen in the layer's own Makefile."""
+    makefile = (ROOT / "layers" / "dependencies" / "Makefile").read_text(encoding="utf-8")
+    layers = {layer["Content"]["S3Key"]: layer for layer in expanded.of_type("AWS::Lambda::LayerVersion").values()}
+
+    assert {tuple(layer["CompatibleRuntimes"]) for layer in layers.values()} == {("python3.13",)}
+    assert layers["layers/dependencies"]["CompatibleArchitectures"] == ["arm64"]
+    assert re.findall(r"--python-version (\S+)", makefile) == ["3.13"]
+    assert re.findall(r"--python-platform (\S+?)[_-]", makefile) == ["aarch64"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_timeout_and_memory_are_within_lambda_s_limits(expanded, step):
+    function = expanded.functions()[step]
+
+    assert 1 <= function["Timeout"] <= MAX_TIMEOUT_SECONDS
+    assert 128 <= function["MemorySize"] <= 10_240
+
+
+def test_a_sweep_ends_before_the_next_begins(expanded):
+    (rule,) = expanded.of_type("AWS::Events::Rule").values()
+
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    assert [expanded.step(logical_id(target["Arn"])) for target in rule["Targets"]] == ["sweep"]
+    assert expanded.functions()["sweep"]["Timeout"] < 60
+
+
+def test_functions_with_the_database_are_in_its_network(expanded_with_options):
+    inside = {step for step, f in expanded_with_options.functions().items() if "VpcConfig" in f}
+    networks = [f["VpcConfig"] for f in expanded_with_options.functions().values() if "VpcConfig" in f]
+
+    assert inside == set(STEPS) - WITHOUT_DATABASE
+    assert all(network == {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]} for network in networks)
+
+
+def test_without_subnets_no_function_is_in_a_network(expanded_with_defaults):
+    assert [step for step, f in expanded_with_defaults.functions().items() if "VpcConfig" in f] == []
+
+
+def test_every_reference_names_a_resource_that_is_made(expanded):
+    """A condition that leaves a resource out must leave out what refers to it; AWS refuses the rest."""
+    named = {*references(dict(expanded.resources)), *references(dict(expanded.outputs))}
+
+    assert named
+    assert named - expanded.resources.keys() == set()

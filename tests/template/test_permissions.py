@@ -1,0 +1,154 @@
+"""Least privilege: what each function may do, to the letter. A permission that a step needs is added here too."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.template.conftest import REQUIRED
+from tests.template.expansion import ACCOUNT_ID, REGION, Properties, Stack, logical_id
+
+READS_DATABASE_SECRET = {("secretsmanager:GetSecretValue", REQUIRED["DatabaseSecretArn"])}
+READS_CALLERS = {("secretsmanager:GetSecretValue", "${Callers.Id}")}  # a secret's Id is its ARN
+STARTS_FINALIZER = {("states:StartExecution", "${Finalizer}")}
+RINGS_QUEUES = {("sqs:SendMessage", "${RowQueue.Arn}"), ("sqs:SendMessage", "${UploadQueue.Arn}")}
+# Objects are always read by their version, and a read by version needs this permission alone:
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+READS_SHEETS = {("s3:GetObjectVersion", f"${{Bucket.Arn}}/{prefix}/*") for prefix in ("uploads", "drop")}
+# Metadata of dropped files; a HEAD is documented as needing the plain permission, too:
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+HEADS_SHEETS = {("s3:GetObject", f"${{Bucket.Arn}}/{prefix}/*") for prefix in ("uploads", "drop")}
+EXECUTIONS = f"arn:aws:states:{REGION}:{ACCOUNT_ID}:execution:${{Finalizer.Name}}:*"
+
+ALLOWED = {
+    "authorize": READS_CALLERS,
+    "api": READS_DATABASE_SECRET
+    | {("s3:PutObject", "${Bucket.Arn}/uploads/*"), ("s3:GetObjectVersion", "${Bucket.Arn}/results/*")},
+    "fan_out": READS_DATABASE_SECRET
+    | READS_SHEETS
+    | HEADS_SHEETS
+    | RINGS_QUEUES
+    | {("sqs:ChangeMessageVisibility", "${UploadQueue.Arn}")}
+    | STARTS_FINALIZER,
+    "compress": READS_DATABASE_SECRET
+    | {("s3:PutObject", "${Bucket.Arn}/images/*"), ("sqs:ChangeMessageVisibility", "${RowQueue.Arn}")}
+    | STARTS_FINALIZER,
+    "bury": READS_DATABASE_SECRET | STARTS_FINALIZER,
+    "finalize": READS_DATABASE_SECRET
+    | READS_SHEETS
+    | {("s3:PutObject", "${Bucket.Arn}/results/*"), ("s3:AbortMultipartUpload", "${Bucket.Arn}/results/*")},
+    "send_webhook": READS_CALLERS,
+    "sweep": READS_DATABASE_SECRET | RINGS_QUEUES | STARTS_FINALIZER | {("states:DescribeExecution", EXECUTIONS)},
+    "migrate": READS_DATABASE_SECRET,
+}
+
+# AWS's own policies, which SAM adds: logs, the network interfaces of a VPC, receiving from event source queues.
+LOGS, NETWORK, RECEIVES = (
+    "AWSLambdaBasicExecutionRole",
+    "AWSLambdaVPCAccessExecutionRole",
+    "AWSLambdaSQSQueueExecutionRole",
+)
+MANAGED = {
+    "authorize": {LOGS},
+    "api": {LOGS, NETWORK},
+    "fan_out": {LOGS, NETWORK, RECEIVES},
+    "compress": {LOGS, NETWORK, RECEIVES},
+    "bury": {LOGS, NETWORK, RECEIVES},
+    "finalize": {LOGS, NETWORK},
+    "send_webhook": {LOGS},
+    "sweep": {LOGS, NETWORK},
+    "migrate": {LOGS, NETWORK},
+}
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def role_of(stack: Stack, step: str) -> Properties:
+    role: Properties = stack.resources[logical_id(stack.functions()[step]["Role"])]["Properties"]
+    return role
+
+
+def statements(role: Properties) -> Iterator[dict[str, Any]]:
+    for policy in role["Policies"]:
+        yield from as_list(policy["PolicyDocument"]["Statement"])
+
+
+def permissions(role: Properties) -> set[tuple[str, str]]:
+    return {
+        (action, resource)
+        for statement in statements(role)
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+
+
+def test_every_function_is_listed(expanded):
+    assert set(ALLOWED) == set(MANAGED) == set(expanded.functions())
+
+
+def test_every_role_serves_one_function_or_state_machine(expanded):
+    users = [*expanded.functions().values(), *expanded.of_type("AWS::StepFunctions::StateMachine").values()]
+    roles = [logical_id(user.get("Role") or user["RoleArn"]) for user in users]
+
+    assert sorted(roles) == sorted(expanded.of_type("AWS::IAM::Role"))
+
+
+@pytest.mark.parametrize("step", ALLOWED)
+def test_function_may_do_what_it_needs_and_nothing_else(expanded, step):
+    assert permissions(role_of(expanded, step)) == ALLOWED[step]
+
+
+@pytest.mark.parametrize("step", MANAGED)
+def test_function_has_only_the_managed_policies_of_its_kind(expanded, step):
+    arns = role_of(expanded, step)["ManagedPolicyArns"]
+
+    assert {arn.rpartition("/")[2] for arn in arns} == MANAGED[step]
+    assert all(arn.startswith("arn:aws:iam::aws:policy/service-role/") for arn in arns)
+
+
+def test_finalizer_may_invoke_its_functions_only(expanded):
+    role = expanded.resources["FinalizerRole"]["Properties"]
+
+    assert role.get("ManagedPolicyArns", []) == []
+    assert permissions(role) == {
+        ("lambda:InvokeFunction", "${FinalizeFunction.Arn}"),
+        ("lambda:InvokeFunction", "${SendWebhookFunction.Arn}"),
+    }
+
+
+def test_no_statement_of_ours_has_a_wildcard(expanded):
+    for role in expanded.of_type("AWS::IAM::Role").values():
+        for statement in statements(role):
+            assert statement["Effect"] == "Allow"
+            assert not {"NotAction", "NotResource"} & statement.keys()
+            assert all("*" not in action for action in as_list(statement["Action"])), statement
+            assert all(resource.partition("*")[0] for resource in as_list(statement["Resource"])), statement
+
+
+def test_every_role_is_assumed_by_one_service(expanded):
+    services = {
+        name: [s["Principal"]["Service"] for s in role["AssumeRolePolicyDocument"]["Statement"]]
+        for name, role in expanded.of_type("AWS::IAM::Role").items()
+    }
+
+    assert services.pop("FinalizerRole") == [["states.amazonaws.com"]]
+    assert all(service == [["lambda.amazonaws.com"]] for service in services.values()), services
+
+
+def test_functions_are_invoked_by_their_own_triggers_only(expanded):
+    grants = expanded.of_type("AWS::Lambda::Permission").values()
+
+    assert {(expanded.step(logical_id(g["FunctionName"])), g["Principal"], g["SourceArn"]) for g in grants} == {
+        ("authorize", "apigateway.amazonaws.com", api_arn("authorizers/*")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/POST/upload")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/status/*")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/result")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/images")),
+        ("sweep", "events.amazonaws.com", "${SweepFunctionEveryMinute.Arn}"),
+    }
+
+
+def api_arn(path: str) -> str:
+    return f"arn:aws:execute-api:{REGION}:{ACCOUNT_ID}:${{Api}}/{path}"
