@@ -1,0 +1,69 @@
+# What there is to do with this project; `make` alone lists it.
+
+PYTHON ?= python3
+PORT ?= 4566
+ALLOW_ORIGINS ?=
+WEBHOOK_TIME_SCALE ?= 1
+
+BIN := .venv/bin
+# Stamps: each is newer than the requirements that were installed last.
+LOCAL := .venv/local.installed
+DEV := .venv/dev.installed
+
+# For SAM: it needs a region to validate, and has nobody to report to.
+export AWS_DEFAULT_REGION ?= us-east-1
+export SAM_CLI_TELEMETRY := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check bench long clean lock
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+
+demo: $(LOCAL) ## One sample CSV through the whole service, then stop
+	@exec $(BIN)/python -m local demo
+
+run: $(LOCAL) ## Keep the service running; PORT=, ALLOW_ORIGINS=host:port,…, WEBHOOK_TIME_SCALE=
+	@exec $(BIN)/python -m local run --port $(PORT) --allow-origins '$(ALLOW_ORIGINS)' \
+		--webhook-time-scale $(WEBHOOK_TIME_SCALE)
+
+test: $(DEV) ## All tests but the long ones
+	$(BIN)/pytest -m 'not long'
+
+check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam validate
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cfn-lint template.yaml
+	$(BIN)/sam validate --lint --template template.yaml
+	$(BIN)/pytest -m 'not long'
+
+bench: $(DEV) ## Images per second, end to end; IMAGES=, CHECK=1 fails below the target
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.end_to_end
+
+long: $(DEV) ## Tests that take minutes: kills, faults, long runs
+	$(BIN)/pytest -m long
+
+clean: ## Forget the state of `make run`
+	@if [ -e $(LOCAL) ]; then $(BIN)/python -m local clean; else rm -rf .local; fi
+
+lock: $(DEV) ## Pin the newest versions that the requirements/*.in files allow
+	$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) requirements/local.in -c requirements/dev.txt -o requirements/local.txt
+	$(COMPILE) layers/dependencies/requirements.in -c requirements/dev.txt -o layers/dependencies/requirements.txt
+
+COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
+
+$(LOCAL): requirements/local.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
+	@echo 'Installing what the local stack needs into .venv …'
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) $<
+	@touch $@
+
+$(DEV): requirements/dev.txt $(LOCAL)
+	@echo 'Installing what the checks need into .venv …'
+	@$(INSTALL) $<
+	@touch $@
