@@ -1,0 +1,50 @@
+"""Who gets in: no token, no answer; the bucket stays private; errors are JSON, API Gateway's own included."""
+
+import pytest
+import requests
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic dGVzdDp0ZXN0"}])
+@pytest.mark.parametrize("path", ["/job/status/00000000-0000-0000-0000-000000000000", "/upload"])
+def test_a_call_without_a_valid_token_is_401_json(client, headers, path):
+    method = "POST" if path == "/upload" else "GET"
+
+    answer = client.request(method, path, headers=headers)
+
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "unauthorized"
+
+
+def test_one_token_opens_every_route_in_a_row(client):
+    unknown = "00000000-0000-0000-0000-000000000000"
+    for path in (f"/job/status/{unknown}", f"/job/{unknown}/result", f"/job/{unknown}/images"):
+        answer = client.request("GET", path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
+
+
+def test_a_malformed_id_is_400_json(client):
+    answer = client.request("GET", "/job/status/not-an-id")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "request_id_invalid")
+
+
+def test_a_path_that_is_not_there_is_json(client):
+    answer = client.request("GET", "/jobs/nowhere")
+
+    assert answer.status_code in {403, 404}
+    assert set(answer.json()) == {"code", "message"}
+
+
+def test_the_bucket_answers_nobody_without_credentials(client):
+    client.aws("s3").put_object(Bucket=client.info.bucket, Key="images/private.jpg", Body=b"x")
+
+    direct = requests.get(f"{client.info.endpoint_url}/{client.info.bucket}/images/private.jpg", timeout=10)
+
+    assert direct.status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/uploads/x.csv", "/results/x.csv", "/", "/images/../uploads/x.csv"])
+def test_the_public_image_server_serves_images_alone(client, path):
+    client.aws("s3").put_object(Bucket=client.info.bucket, Key="uploads/private.csv", Body=b"x")
+
+    assert requests.get(f"{client.info.image_base_url}{path}", timeout=10).status_code in {403, 404}

@@ -1,0 +1,62 @@
+"""A local stack that stops, in order or by kill -9, loses no job: what was in its queues is rung for again."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from local.stack import Options, Stack, StackInfo
+from tests.e2e.customer import HEADER, SAMPLES, Client, until
+from tests.unit.fetch_helpers import http_answer, says
+
+HOLD_STACK = """
+import signal, sys
+from pathlib import Path
+from local.stack import Options, Stack
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+try:
+    with Stack.start(Path(sys.argv[1]), Options(allow_origins=[sys.argv[2]])) as stack:
+        stack.wait()
+except KeyboardInterrupt:
+    pass
+"""
+
+
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGKILL])
+def test_a_job_that_a_stop_cut_off_ends_after_the_next_start(shop, state_dir, stop_signal):
+    own_dir = state_dir / f"restart-{stop_signal.name}"
+    asked, released = threading.Event(), threading.Event()
+    picture = says(http_answer((SAMPLES / "vase.jpg").read_bytes()))
+
+    def held(request, wire):
+        asked.set()
+        if released.wait(30):
+            picture(request, wire)
+
+    shop.answers["/held.jpg"] = [held]
+    process = subprocess.Popen([sys.executable, "-c", HOLD_STACK, str(own_dir), shop.origin])
+    try:
+        first = Client(StackInfo(**json.loads(until(lambda: _text(own_dir / "stack.json")))))
+        done = first.upload(f"{HEADER}1,Vase,{shop.url('/vase.jpg')}\n")
+        assert first.ended(done)["status"] == "COMPLETED"
+        sheet = f"{HEADER}1,Vase,{shop.url('/held.jpg')}\n"
+        cut_off = first.upload(sheet, webhook_url=shop.url(f"/hooks/{stop_signal}"))
+        assert asked.wait(30)
+    finally:
+        process.send_signal(stop_signal)
+        process.wait(20)
+        released.set()
+
+    with Stack.start(own_dir, Options(allow_origins=[shop.origin])) as stack:
+        second = Client(stack.info)
+        assert second.ended(cut_off, 60)["status"] == "COMPLETED"
+        assert len(until(lambda: shop.webhooks[f"/hooks/{stop_signal}"])) == 1
+        assert second.status(done)["status"] == "COMPLETED"
+        assert second.finished_csv(done).startswith("S. No.")
+
+
+def _text(path):
+    return path.read_text() if path.exists() else ""

@@ -1,0 +1,49 @@
+"""What the tests of the functions share: all of them, started against the test's own database and AWS account."""
+
+import hashlib
+import json
+
+import boto3
+import pytest
+
+from imagejobs.webhook import new_secret
+from tests.integration.handlers import TOKEN, Functions
+
+
+@pytest.fixture
+def webhook_secret() -> str:
+    """What signs the events of the caller "shop"."""
+    return new_secret()
+
+
+@pytest.fixture
+def functions(postgres_host, database_name, bucket, row_queue, upload_queue, finalizer, webhook_secret) -> Functions:
+    """The functions of a stack whose parameters have their defaults; the caller "shop" has the token `TOKEN`."""
+    shop = {
+        "name": "shop",
+        "token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(),
+        "webhook_secrets": [webhook_secret],
+    }
+    return Functions(
+        {
+            "DATABASE_HOST": postgres_host,
+            "DATABASE_PORT": "5432",
+            "DATABASE_NAME": database_name,
+            "DATABASE_SECRET_ARN": _secret("database", {"username": "postgres", "password": "unused"}),
+            "CALLERS_SECRET_ARN": _secret("callers", {"callers": [shop]}),
+            "BUCKET_NAME": bucket.name,
+            "ROW_QUEUE_URL": row_queue._url,
+            "UPLOAD_QUEUE_URL": upload_queue._url,
+            "FINALIZER_ARN": finalizer._arn,
+            "API_BASE_URL": "",
+            "IMAGE_BASE_URL": "https://images.example",
+            "DROP_OWNER": "drop",
+            "DEFAULT_WEBHOOK_URL": "",
+            "ALLOWED_ORIGINS": "",
+            "WEBHOOK_TIME_SCALE": "1",
+        }
+    )
+
+
+def _secret(name: str, content: object) -> str:
+    return boto3.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps(content))["ARN"]

@@ -1,0 +1,205 @@
+"""The functions as Lambda runs them: a cold start, the template's environment, an event of events/, a context."""
+
+import base64
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import md5
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import quote_plus
+from uuid import UUID
+
+import boto3
+import pytest
+import requests
+
+from imagejobs.bucket import Bucket, ObjectVersion
+from local.template import load_template
+
+PROJECT = Path(__file__).parents[2]
+TOKEN = "example-token"
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What handlers may use of Lambda's context object."""
+
+    function_name: str
+    remaining_seconds: float
+    function_version: str = "$LATEST"
+    memory_limit_in_mb: int = 1024
+    aws_request_id: str = "1a2b3c4d-0000-4000-8000-123456789012"
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:imagejobs"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return round(self.remaining_seconds * 1000)
+
+
+@dataclass
+class Functions:
+    """All functions of the template, each started once a test.
+
+    Attributes:
+        values: What the template's parameters and references come to, by the name of the environment variable. A
+            function sees only the variables that the template gives it.
+    """
+
+    values: dict[str, str]
+    _modules: dict[str, ModuleType] = field(default_factory=dict)
+
+    def invoke(self, function: str, event: Any, *, remaining_seconds: float = 300.0) -> Any:
+        """The handler's answer, through JSON both ways as Lambda does it."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self._environment(function).items():
+                patch.setenv(name, value)
+            handler = self._handler(function)
+            return json.loads(json.dumps(handler(deepcopy(event), Context(function, remaining_seconds))))
+
+    def restarted(self) -> "Functions":
+        """The same functions after a cold start, which reads changed `values`."""
+        return Functions(self.values)
+
+    def _environment(self, function: str) -> dict[str, str]:
+        return {
+            name: self.values[name] if isinstance(value, dict) else str(value)
+            for name, value in variables(function).items()
+        }
+
+    def _handler(self, function: str) -> Callable[[Any, Context], Any]:
+        if function not in self._modules:
+            self._modules[function] = _load(function)
+        return self._modules[function].handler
+
+
+@cache
+def template() -> dict[str, Any]:
+    """The template in CloudFormation's long form."""
+    return load_template(PROJECT / "template.yaml")
+
+
+def functions_of_template() -> dict[str, dict[str, Any]]:
+    """The properties of every function, by the folder of its code."""
+    found = [r["Properties"] for r in template()["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
+    return {properties["CodeUri"].removeprefix("functions/"): properties for properties in found}
+
+
+def variables(function: str) -> dict[str, Any]:
+    """The environment that the template gives a function, references unresolved."""
+    everywhere = template()["Globals"]["Function"]["Environment"]["Variables"]
+    return {**everywhere, **functions_of_template()[function]["Environment"]["Variables"]}
+
+
+def load_event(name: str) -> Event:
+    """One of events/*.json."""
+    event: Event = json.loads((PROJECT / "events" / f"{name}.json").read_text(encoding="utf-8"))
+    return event
+
+
+def api_event(
+    name: str, request_id: object = None, *, owner: str = "shop", query: Mapping[str, str] | None = None
+) -> Event:
+    """The GET of events/api-<name>.json for a job, as its owner's token is let through by the authorizer."""
+    event = load_event(f"api-{name}")
+    if request_id is not None:
+        event["path"] = event["resource"].replace("{request_id}", str(request_id))
+        event["pathParameters"] = {"request_id": str(request_id)}
+    event["queryStringParameters"] = dict(query) if query else None
+    event["multiValueQueryStringParameters"] = {key: [value] for key, value in query.items()} if query else None
+    event["requestContext"]["authorizer"].update(owner=owner, principalId=owner)
+    return event
+
+
+def upload_event(file: bytes, fields: Mapping[str, str] | None = None, *, file_field: str = "file") -> Event:
+    """The POST of a real HTTP client's form."""
+    form = requests.Request(
+        "POST", "http://localhost/upload", data=fields, files={file_field: ("products.csv", file, "text/csv")}
+    ).prepare()
+    assert isinstance(form.body, bytes)
+    return raw_upload_event(form.body, form.headers["Content-Type"])
+
+
+def raw_upload_event(body: bytes, content_type: str | None) -> Event:
+    """The POST of any bytes; API Gateway encodes what the template names as binary, and only that."""
+    event = load_event("api-upload")
+    binary = template()["Resources"]["Api"]["Properties"]["BinaryMediaTypes"]
+    event["isBase64Encoded"] = (content_type or "").split(";")[0] in binary
+    event["body"] = _base64(body) if event["isBase64Encoded"] else body.decode()
+    for headers, value in ((event["headers"], content_type), (event["multiValueHeaders"], [content_type])):
+        headers.pop("Content-Type")
+        if content_type is not None:
+            headers["Content-Type"] = value
+    return event
+
+
+def sqs_event(name: str, *bodies: object) -> Event:
+    """An event of a queue with these message bodies; ids are "message-1" and on. A body that is text goes as it is."""
+    model = load_event(name)["Records"][0]
+    return {"Records": [_record(model, number, body) for number, body in enumerate(bodies, start=1)]}
+
+
+def file_event(source: ObjectVersion, name: str = "fan_out") -> Event:
+    """An event of the upload queue with S3's own event for one version of one file."""
+    return sqs_event(name, s3_event(source))
+
+
+def s3_event(source: ObjectVersion) -> Event:
+    """What S3 says of one version of one file."""
+    event: Event = json.loads(load_event("fan_out")["Records"][0]["body"])
+    event["Records"][0]["s3"]["object"].update(key=quote_plus(source.key, safe="/"), versionId=source.version)
+    return event
+
+
+def row_body(request_id: UUID, row_number: int) -> dict[str, Any]:
+    """The body of a row queue's message."""
+    return {"request_id": str(request_id), "row_number": row_number}
+
+
+def content_of(answer: Event) -> Any:
+    """The JSON that the API answered."""
+    assert content_type_of(answer) == "application/json"
+    return json.loads(answer["body"])
+
+
+def content_type_of(answer: Event) -> str:
+    """The media type that the API answered."""
+    (value,) = answer["multiValueHeaders"]["Content-Type"]
+    return str(value)
+
+
+def keys_in(bucket: Bucket) -> list[str]:
+    """The keys of all objects in the bucket."""
+    listing = boto3.client("s3").list_objects_v2(Bucket=bucket.name)
+    return [described["Key"] for described in listing.get("Contents", [])]
+
+
+def body_of(bucket: Bucket, key: str) -> bytes:
+    """The newest version of an object."""
+    body: bytes = boto3.client("s3").get_object(Bucket=bucket.name, Key=key)["Body"].read()
+    return body
+
+
+def _record(model: Event, number: int, body: object) -> Event:
+    text = body if isinstance(body, str) else json.dumps(body)
+    digest = md5(text.encode(), usedforsecurity=False).hexdigest()
+    ids = {"messageId": f"message-{number}", "receiptHandle": f"receipt-{number}"}
+    return {**model, **ids, "body": text, "md5OfBody": digest}
+
+
+def _load(function: str) -> ModuleType:
+    """The module anew, so that what it caches lives for one test."""
+    spec = importlib.util.spec_from_file_location(f"function_{function}", PROJECT / "functions" / function / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _base64(body: bytes) -> str:
+    return base64.b64encode(body).decode()

@@ -1,0 +1,314 @@
+"""compress: every image one outcome, every job's counters exact, whoever works on it and however often."""
+
+import io
+import threading
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import boto3
+import pytest
+from PIL import Image
+
+from imagejobs.database import Database
+from imagejobs.fetch import Fetcher
+from imagejobs.steps import compress as compress_step
+from imagejobs.steps.compress import MAX_ATTEMPTS, RowWorker
+from imagejobs.steps.fan_out import FanOut
+from tests.integration.jobs import executions, images_of, job_of, plenty, query, received, sheet, upload
+from tests.unit.fetch_helpers import http_answer, origin, says
+from tests.unit.image_helpers import encode, noise
+
+JPEG = encode(noise((320, 240)), "JPEG", quality=97)
+NOT_FOUND = says(http_answer(status="404 Not Found"))
+UNAVAILABLE = says(http_answer(status="503 Service Unavailable"))
+
+
+@pytest.fixture
+def shop():
+    """An origin that answers each path with the next of its answers, the last one for good; a JPEG by default."""
+    answers = defaultdict(lambda: [says(http_answer(JPEG))])
+    lock = threading.Lock()
+
+    def answer(request, wire):
+        with lock:
+            remaining = answers[request.resource]
+            chosen = remaining[0] if len(remaining) == 1 else remaining.pop(0)
+        chosen(request, wire)
+
+    with origin(answer) as server:
+        server.answers = answers
+        yield server
+
+
+@pytest.fixture
+def fan_out(database, bucket, row_queue, upload_queue, finalizer, shop):
+    """Makes a job of a sheet, up to the messages of its rows."""
+    origins = frozenset({shop.origin})
+    step = FanOut(bucket, database, row_queue, upload_queue, finalizer, "drop", "", origins)
+
+    def run(*cells, **columns):
+        request_id, source = upload(database, bucket, sheet(*cells), **columns)
+        step.run(source, plenty)
+        return request_id
+
+    return run
+
+
+@pytest.fixture
+def worker(database, bucket, row_queue, finalizer, shop, monkeypatch) -> RowWorker:
+    monkeypatch.setattr(compress_step, "RETRY_DELAYS_SECONDS", (0.0, 0.0))
+    fetcher = Fetcher(allow_origins={shop.origin})
+    return RowWorker(database, bucket, fetcher, row_queue, finalizer, "https://cdn.example")
+
+
+def statuses(database, request_id):
+    return [image["status"] for image in images_of(database, request_id)]
+
+
+def counters(database, request_id):
+    job = job_of(database, request_id)
+    return [job["images_completed"], job["images_failed"], job["completion_percentage"]]
+
+
+def expire_leases(connect):
+    query(
+        connect,
+        "UPDATE compressed_images SET leased_until = now() - interval '1 second' WHERE status = 'PENDING'",
+    )
+
+
+def test_a_batch_of_rows_is_compressed_stored_and_counted(worker, fan_out, database, row_queue, shop):
+    request_id = fan_out(f"{shop.url('/a.jpg')},{shop.url('/b.jpg')}", shop.url("/c.jpg"))
+
+    given_back = worker.run(received(row_queue), plenty)
+
+    assert given_back == []
+    assert statuses(database, request_id) == ["COMPLETED"] * 3
+    job = job_of(database, request_id)
+    assert counters(database, request_id) == [3, 0, 99]
+    assert job["bytes_before"] == 3 * len(JPEG)
+    assert job["bytes_after"] == sum(image["bytes_after"] for image in images_of(database, request_id))
+    assert executions() == [f"{request_id}-1"]
+
+
+def test_a_stored_image_is_public_under_a_key_of_ids_and_content(worker, fan_out, database, row_queue, shop):
+    request_id = fan_out(shop.url("/Names%20never/matter.php?id=7"))
+
+    worker.run(received(row_queue), plenty)
+
+    (image,) = images_of(database, request_id)
+    key = image["image_url"].removeprefix("https://cdn.example/")
+    assert key.startswith(f"images/{request_id}/1-1-")
+    stored = boto3.client("s3").get_object(Bucket="imagejobs", Key=key)
+    body = stored["Body"].read()
+    assert stored["ContentType"] == "image/jpeg"
+    assert stored["CacheControl"] == "public, max-age=31536000, immutable"
+    assert len(body) == image["bytes_after"] < len(JPEG)
+    assert Image.open(io.BytesIO(body)).size == (image["width"], image["height"]) == (320, 240)
+
+
+def test_a_bad_image_fails_alone_with_a_code_and_a_sentence(worker, fan_out, database, row_queue, shop):
+    shop.answers["/gone.jpg"] = [NOT_FOUND]
+    shop.answers["/page.jpg"] = [says(http_answer(b"<!doctype html><title>Sorry</title>"))]
+    shop.answers["/cut.jpg"] = [says(http_answer(JPEG[: len(JPEG) // 2]))]
+    shop.answers["/empty.jpg"] = [says(http_answer(b""))]
+    paths = ["/good.jpg", "/gone.jpg", "/page.jpg", "/cut.jpg", "/empty.jpg"]
+    request_id = fan_out(",".join(shop.url(path) for path in paths), "ftp://shop.example/a.jpg")
+
+    assert worker.run(received(row_queue), plenty) == []
+
+    images = images_of(database, request_id)
+    assert [image["error_code"] for image in images] == [
+        None,
+        "origin_refused",
+        "format_unsupported",
+        "image_unreadable",
+        "image_unreadable",
+        "url_refused",
+    ]
+    assert all(image["error_message"].endswith(".") for image in images[1:])
+    assert counters(database, request_id) == [1, 5, 99]
+
+
+def test_the_same_url_twice_in_a_row_gives_two_images(worker, fan_out, database, row_queue, shop):
+    request_id = fan_out(f"{shop.url()},{shop.url()}")
+
+    worker.run(received(row_queue), plenty)
+
+    assert statuses(database, request_id) == ["COMPLETED", "COMPLETED"]
+
+
+def test_fifty_urls_in_one_cell_are_one_rows_work(worker, fan_out, database, row_queue, shop):
+    request_id = fan_out(",".join(shop.url(f"/{number}.jpg") for number in range(50)))
+
+    worker.run(received(row_queue), plenty)
+
+    assert counters(database, request_id) == [50, 0, 99]
+
+
+def test_a_transient_answer_is_tried_again_within_the_invocation(worker, fan_out, database, row_queue, shop):
+    shop.answers["/busy.jpg"] = [UNAVAILABLE, says(http_answer(JPEG))]
+    request_id = fan_out(shop.url("/busy.jpg"))
+
+    assert worker.run(received(row_queue), plenty) == []
+
+    assert statuses(database, request_id) == ["COMPLETED"]
+
+
+def test_an_origin_that_stays_down_gives_the_row_back_and_fails_after_the_last_attempt(
+    worker, fan_out, database, row_queue, shop, connect
+):
+    shop.answers["/down.jpg"] = [UNAVAILABLE]
+    request_id = fan_out(f"{shop.url('/down.jpg')},{shop.url('/up.jpg')}")
+    (message,) = received(row_queue)
+
+    for _ in range(MAX_ATTEMPTS - 1):
+        assert worker.run([message], plenty) == [message]
+        assert statuses(database, request_id) == ["PENDING", "COMPLETED"]
+        assert query(connect, "SELECT count(*) FROM compressed_images WHERE lease_token IS NOT NULL") == [(0,)]
+    assert worker.run([message], plenty) == []
+
+    assert statuses(database, request_id) == ["FAILED", "COMPLETED"]
+    assert images_of(database, request_id)[0]["error_code"] == "origin_unavailable"
+    assert executions() == [f"{request_id}-1"]
+
+
+def test_a_row_that_is_given_back_is_shown_again_soon(worker, fan_out, row_queue, shop, monkeypatch):
+    shop.answers["/down.jpg"] = [UNAVAILABLE]
+    shop.answers["/later.jpg"] = [says(http_answer(status="429 Too Many Requests", Retry_After="40"))]
+    fan_out(shop.url("/down.jpg"), shop.url("/later.jpg"))
+    shown = {}
+    monkeypatch.setattr(
+        type(row_queue),
+        "show_again",
+        lambda _self, message, seconds: shown.update({message.row.row_number: seconds}),
+    )
+
+    worker.run(received(row_queue), plenty)
+
+    assert shown == {1: 5, 2: 40}
+
+
+def test_a_failure_of_ours_costs_one_image_an_attempt_and_the_batch_nothing(
+    worker, fan_out, database, row_queue, bucket, shop, monkeypatch
+):
+    request_id = fan_out(shop.url("/a.jpg"), shop.url("/b.jpg"))
+    put = bucket.put
+
+    def put_but_the_first_row(key, *arguments):
+        if "/1-1-" in key:
+            raise ConnectionError("S3 is away")
+        return put(key, *arguments)
+
+    monkeypatch.setattr(bucket, "put", put_but_the_first_row)
+    given_back = worker.run(received(row_queue), plenty)
+
+    assert [message.row.row_number for message in given_back] == [1]
+    assert statuses(database, request_id) == ["PENDING", "COMPLETED"]
+
+
+def test_work_there_is_no_time_for_is_given_back_and_costs_no_attempt(
+    worker, fan_out, database, row_queue, shop, connect
+):
+    request_id = fan_out(shop.url())
+    (message,) = received(row_queue)
+
+    assert worker.run([message], lambda: 3.0) == [message]
+
+    assert shop.requests == []
+    assert query(connect, "SELECT attempt, lease_token FROM compressed_images") == [(0, None)]
+    assert statuses(database, request_id) == ["PENDING"]
+
+
+def test_an_image_in_anothers_hands_is_left_alone_and_its_message_kept(worker, fan_out, row_queue, shop, connect):
+    fan_out(shop.url())
+    query(
+        connect,
+        "UPDATE compressed_images SET lease_token = gen_random_uuid(), leased_until = now() + interval '1 minute'",
+    )
+    (message,) = received(row_queue)
+
+    assert worker.run([message], plenty) == [message]
+
+    assert shop.requests == []
+
+
+def test_an_outcome_that_comes_after_the_lease_was_taken_over_changes_nothing(
+    worker, fan_out, database, row_queue, shop, connect
+):
+    request_id = fan_out(shop.url())
+    (message,) = received(row_queue)
+
+    def take_over(request, wire):
+        query(
+            connect,
+            "UPDATE compressed_images SET lease_token = gen_random_uuid(), leased_until = now() + '1 minute'",
+        )
+        says(http_answer(JPEG))(request, wire)
+
+    shop.answers["/cat.jpg"] = [take_over]
+
+    assert worker.run([message], plenty) == [message]
+
+    assert statuses(database, request_id) == ["PENDING"]
+    assert counters(database, request_id) == [0, 0, 0]
+    assert not executions()
+
+
+def test_a_lease_that_ran_out_is_taken_over(worker, fan_out, database, row_queue, shop, connect):
+    request_id = fan_out(shop.url())
+    query(connect, "UPDATE compressed_images SET lease_token = gen_random_uuid(), leased_until = now()")
+    expire_leases(connect)
+
+    assert worker.run(received(row_queue), plenty) == []
+
+    assert statuses(database, request_id) == ["COMPLETED"]
+
+
+def test_an_image_whose_workers_die_again_and_again_is_abandoned(worker, fan_out, database, row_queue, shop, connect):
+    request_id = fan_out(shop.url())
+    query(connect, "UPDATE compressed_images SET attempt = %s", MAX_ATTEMPTS)
+
+    assert worker.run(received(row_queue), plenty) == []
+
+    assert shop.requests == []
+    assert [image["error_code"] for image in images_of(database, request_id)] == ["image_abandoned"]
+
+
+def test_messages_of_rows_that_are_done_or_unknown_are_acknowledged(worker, fan_out, row_queue, shop, connect):
+    fan_out(shop.url())
+    messages = received(row_queue)
+    worker.run(messages, plenty)
+    unknown = replace(messages[0], body={**messages[0].body, "row_number": 99})
+
+    assert worker.run([messages[0], messages[0], unknown], plenty) == []
+
+    assert len(shop.requests) == 1
+
+
+def test_racing_workers_with_duplicate_messages_count_every_image_once(
+    worker, fan_out, database, row_queue, shop, connect
+):
+    """Four workers, each with all messages of 12 jobs in another order, until nothing is given back."""
+    request_ids = [fan_out(*[f"{shop.url('/a.jpg')},{shop.url('/b.jpg')}"] * 3) for _ in range(12)]
+    messages = received(row_queue)
+
+    def work(offset: int) -> None:
+        own = replace(worker, database=Database(connect))
+        pending = messages[offset:] + messages[:offset]
+        deadline = threading.Event()
+        while pending and not deadline.wait(0.01):
+            batch, pending = pending[:10], pending[10:]
+            pending += own.run(batch, plenty)
+        own.database.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(0, len(messages), len(messages) // 4)))
+
+    for request_id in request_ids:
+        assert counters(database, request_id) == [6, 0, 99]
+        assert job_of(database, request_id)["finalizable_at"] is not None
+    assert executions() == sorted(f"{request_id}-1" for request_id in request_ids)
+    objects = boto3.client("s3").list_objects_v2(Bucket="imagejobs", Prefix="images/")
+    assert objects["KeyCount"] == 12 * 6

@@ -1,0 +1,293 @@
+"""The connection to Postgres: what it repeats, what it does not, and what it leaves behind."""
+
+from threading import Barrier, Thread
+
+import psycopg2
+import pytest
+
+from imagejobs import database as database_module
+from imagejobs.database import ATTEMPTS, Database
+from tests.integration.jobs import job_of, query, upload
+
+
+@pytest.fixture(autouse=True)
+def no_delays(monkeypatch):
+    monkeypatch.setattr(database_module, "FIRST_DELAY_SECONDS", 0)
+
+
+@pytest.fixture
+def counters(connect):
+    """A table with two rows to count in."""
+    query(connect, "CREATE TABLE counter (id int PRIMARY KEY, value int NOT NULL DEFAULT 0)")
+    query(connect, "INSERT INTO counter (id) VALUES (1), (2)")
+
+
+def count(transaction, row=1):
+    transaction.run_script(f"UPDATE counter SET value = value + 1 WHERE id = {row}")
+
+
+def counted(connect):
+    return [value for (value,) in query(connect, "SELECT value FROM counter ORDER BY id")]
+
+
+def backend_of(transaction):
+    transaction.run_script("SELECT pg_backend_pid() AS pid")
+    return transaction._cursor.fetchone()["pid"]
+
+
+class Failing:
+    """A unit of work that fails so many times before it goes through."""
+
+    def __init__(self, failures, fail):
+        self.failures, self.fail, self.runs = failures, fail, 0
+
+    def __call__(self, transaction):
+        self.runs += 1
+        count(transaction)
+        if self.runs <= self.failures:
+            self.fail(transaction)
+        return self.runs
+
+
+def terminate(connect):
+    """Makes a failure in which the administrator ends the work's own connection."""
+
+    def fail(transaction):
+        query(connect, "SELECT pg_terminate_backend(%s, 5000)", backend_of_elsewhere(transaction))
+        transaction.run_script("SELECT 1")
+
+    def backend_of_elsewhere(transaction):
+        return transaction._cursor.connection.get_backend_pid()
+
+    return fail
+
+
+def raises(error):
+    def fail(_transaction):
+        raise error
+
+    return fail
+
+
+# ── What is repeated ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.usefixtures("counters")
+def test_work_is_committed_once_it_is_done(database, connect):
+    assert database.transact(Failing(0, None)) == 1
+    assert counted(connect) == [1, 0]
+
+
+@pytest.mark.usefixtures("counters")
+@pytest.mark.parametrize("failures", [1, ATTEMPTS - 1])
+def test_work_on_a_connection_that_was_cut_runs_again(database, connect, failures):
+    assert database.transact(Failing(failures, terminate(connect))) == failures + 1
+
+    assert counted(connect) == [1, 0]
+
+
+@pytest.mark.usefixtures("counters")
+def test_a_connection_that_was_cut_while_idle_is_opened_anew(database, connect):
+    before = database.transact(backend_of)
+    query(connect, "SELECT pg_terminate_backend(%s, 5000)", before)
+
+    database.transact(count)
+
+    assert database.transact(backend_of) != before
+    assert counted(connect) == [1, 0]
+
+
+@pytest.mark.usefixtures("counters")
+def test_work_whose_commit_was_cut_runs_again(postgres_host, database_name, connect):
+    """The server has not committed: the next run does. Were its reply lost instead, the work's guards would tell."""
+    connections, parameters = [], {"user": "postgres", "dbname": database_name}
+
+    class CutAtCommit(psycopg2.extensions.connection):
+        def commit(self):
+            if len(connections) == 1:
+                query(connect, "SELECT pg_terminate_backend(%s, 5000)", self.get_backend_pid())
+            super().commit()
+
+    def open_connection():
+        connections.append(psycopg2.connect(host=postgres_host, **parameters, connection_factory=CutAtCommit))
+        return connections[-1]
+
+    database = Database(open_connection)
+    work = Failing(0, None)
+    database.transact(work)
+    database.close()
+
+    assert work.runs == 2
+    assert counted(connect) == [1, 0]
+
+
+@pytest.mark.usefixtures("counters")
+@pytest.mark.parametrize(
+    "error", [psycopg2.errors.SerializationFailure, psycopg2.errors.DeadlockDetected, psycopg2.InterfaceError]
+)
+def test_a_conflict_runs_the_work_again(database, connect, error):
+    assert database.transact(Failing(2, raises(error()))) == 3
+
+    assert counted(connect) == [1, 0]
+
+
+@pytest.mark.usefixtures("counters")
+def test_of_two_in_a_deadlock_both_get_through(connect):
+    query(connect, f"ALTER DATABASE {query(connect, 'SELECT current_database()')[0][0]} SET deadlock_timeout = '20ms'")
+    first_locked, runs, failures = Barrier(2), [], []
+
+    def run(*rows):
+        database, waited = Database(connect), []
+
+        def work(transaction):
+            runs.append(rows)
+            count(transaction, rows[0])
+            if not waited:
+                waited.append(True)
+                first_locked.wait(20)
+            count(transaction, rows[1])
+
+        try:
+            database.transact(work)
+        except Exception as failure:  # noqa: BLE001 - shown by the assertion below
+            failures.append(failure)
+        finally:
+            database.close()
+
+    threads = [Thread(target=run, args=(1, 2)), Thread(target=run, args=(2, 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert failures == []
+    assert len(runs) >= 3
+    assert counted(connect) == [2, 2]
+
+
+# ── What is given up, and what is not repeated ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.usefixtures("counters")
+def test_it_gives_up_after_all_attempts_and_leaves_nothing(database, connect):
+    work = Failing(ATTEMPTS, terminate(connect))
+
+    with pytest.raises((psycopg2.OperationalError, psycopg2.InterfaceError)):
+        database.transact(work)
+
+    assert work.runs == ATTEMPTS
+    assert counted(connect) == [0, 0]
+
+
+def test_a_server_that_is_not_there_is_tried_so_many_times():
+    tries = []
+
+    def connect_nowhere():
+        tries.append(1)
+        return psycopg2.connect(host="/nowhere")
+
+    with pytest.raises(psycopg2.OperationalError, match="nowhere"):
+        Database(connect_nowhere).execute("get_job")
+
+    assert len(tries) == ATTEMPTS
+
+
+def test_a_server_that_comes_back_is_found(connect):
+    tries = []
+
+    def connect_late():
+        tries.append(1)
+        return psycopg2.connect(host="/nowhere") if len(tries) < ATTEMPTS else connect()
+
+    database = Database(connect_late)
+    assert database.fetch_all("list_migrations")
+    database.close()
+
+
+def test_repeats_wait_longer_each_time_and_not_all_alike(monkeypatch):
+    delays = []
+    monkeypatch.setattr(database_module, "FIRST_DELAY_SECONDS", 0.1)
+    monkeypatch.setattr(database_module.time, "sleep", delays.append)
+
+    with pytest.raises(psycopg2.OperationalError):
+        Database(lambda: psycopg2.connect(host="/nowhere")).execute("get_job")
+
+    assert len(delays) == ATTEMPTS - 1
+    for delay, planned in zip(delays, (0.1, 0.2, 0.4, 0.8), strict=True):
+        assert 0.5 * planned <= delay <= 1.5 * planned
+
+
+@pytest.mark.usefixtures("counters")
+@pytest.mark.parametrize("error", [ValueError("ours"), psycopg2.errors.UniqueViolation(), KeyboardInterrupt()])
+def test_any_other_exception_rolls_back_and_is_not_retried(database, connect, error):
+    work = Failing(ATTEMPTS, raises(error))
+
+    with pytest.raises(type(error)):
+        database.transact(work)
+
+    assert work.runs == 1
+    assert counted(connect) == [0, 0]
+
+
+@pytest.mark.usefixtures("counters")
+def test_after_an_exception_the_connection_is_good_for_more(database, connect):
+    with pytest.raises(psycopg2.errors.DivisionByZero):
+        database.transact(lambda transaction: transaction.run_script("SELECT 1 / 0"))
+
+    database.transact(count)
+
+    assert counted(connect) == [1, 0]
+
+
+# ── What it leaves behind ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_no_transaction_stays_open_between_calls(database, connect):
+    pid = database.transact(backend_of)
+
+    assert query(connect, "SELECT state FROM pg_stat_activity WHERE pid = %s", pid) == [("idle",)]
+
+
+def test_it_connects_when_first_used_and_keeps_one_connection(connect):
+    opened = []
+
+    def counting():
+        opened.append(1)
+        return connect()
+
+    database = Database(counting)
+    assert opened == []
+    pids = {database.transact(backend_of) for _ in range(3)}
+    database.close()
+
+    assert len(pids) == len(opened) == 1
+
+
+def test_a_closed_database_opens_again_when_used(database):
+    database.fetch_all("list_migrations")
+    database.close()
+    database.close()
+
+    assert database.fetch_all("list_migrations")
+
+
+def test_a_session_setting_does_not_outlive_its_transaction(database, bucket):
+    """Behind RDS Proxy another session may be the next one: nothing may depend on what this one was told."""
+    request_id, _ = upload(database, bucket, b"")
+
+    with pytest.raises(ValueError, match="ours"):
+        database.transact(lambda transaction: (transaction.run_script("SET search_path TO nowhere"), raise_ours()))
+
+    assert job_of(database, request_id)["status"] == "PENDING"
+
+
+def raise_ours():
+    raise ValueError("ours")
+
+
+def test_statements_take_their_parameters_by_name(database):
+    unknown = {"request_id": "3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10"}
+
+    assert database.fetch_one("get_job", unknown) is None
+    assert database.fetch_all("get_job", unknown) == []
+    assert database.execute("delete_pending_job", unknown) == 0

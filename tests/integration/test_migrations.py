@@ -1,0 +1,311 @@
+"""migrate: from any older schema to the newest, once, whoever runs it; and what the schema itself refuses."""
+
+from collections.abc import Iterator
+from threading import Event, Thread
+from uuid import uuid4
+
+import psycopg2
+import pytest
+
+from imagejobs import migrations
+from imagejobs.database import Database
+from imagejobs.migrations import migrate
+from tests.integration.handlers import load_event
+from tests.integration.jobs import query
+
+NAMES = [name for _, name, _ in migrations.migrations()]
+
+# What the schema is, apart from the order in which it was made.
+SCHEMA = """
+SELECT 'column', table_name, column_name, data_type, is_nullable, column_default, is_identity
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL
+SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), NULL, NULL, NULL
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'index', tablename, indexname, indexdef, NULL, NULL, NULL FROM pg_indexes WHERE schemaname = 'public'
+ORDER BY 1, 2, 3
+"""
+
+
+@pytest.fixture
+def connect_empty(postgres_host, connect) -> Iterator:
+    """Opens connections to a database in which nothing has ever been made."""
+    name = f"empty_{uuid4().hex}"
+    _administrate(connect, f"CREATE DATABASE {name} TEMPLATE template0")
+    yield lambda: psycopg2.connect(host=postgres_host, user="postgres", dbname=name)
+    _administrate(connect, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty(connect_empty) -> Iterator[Database]:
+    database = Database(connect_empty)
+    yield database
+    database.close()
+
+
+def _administrate(connect, statement):
+    connection = connect()
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()
+
+
+def schema_of(connect):
+    return query(connect, SCHEMA)
+
+
+# ── Applying ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_migrations_are_numbered_without_gaps():
+    assert [version for version, _, _ in migrations.migrations()] == list(range(1, len(NAMES) + 1))
+
+
+def test_all_at_once_from_empty_is_the_schema_that_one_at_a_time_makes(empty, connect_empty, connect, monkeypatch):
+    everything = migrations.migrations()
+    applied = []
+    for count in range(1, len(everything) + 1):
+        monkeypatch.setattr(migrations, "migrations", lambda count=count: everything[:count])
+        applied += migrate(empty)
+
+    assert applied == NAMES
+    assert schema_of(connect_empty) == schema_of(connect)
+
+
+def test_the_function_says_what_it_applied(functions, connect_empty):
+    (functions.values["DATABASE_NAME"],) = query(connect_empty, "SELECT current_database()")[0]
+
+    assert functions.invoke("migrate", load_event("migrate")) == {"applied": NAMES}
+    assert functions.invoke("migrate", load_event("migrate")) == {"applied": []}
+
+
+def test_a_second_time_changes_nothing(database, connect):
+    before = schema_of(connect), query(connect, "SELECT * FROM schema_migration")
+
+    assert migrate(database) == []
+
+    assert (schema_of(connect), query(connect, "SELECT * FROM schema_migration")) == before
+
+
+def test_a_database_that_is_behind_gets_only_what_it_lacks(database, connect, monkeypatch):
+    following = (len(NAMES) + 1, "9999_newer.sql", "CREATE TABLE newer (id int)")
+    everything = [*migrations.migrations(), following]
+    monkeypatch.setattr(migrations, "migrations", lambda: everything)
+
+    assert migrate(database) == ["9999_newer.sql"]
+    assert migrate(database) == []
+    assert query(connect, "SELECT count(*) FROM newer") == [(0,)]
+
+
+def test_a_migration_that_fails_leaves_nothing_of_any(empty, connect_empty, monkeypatch):
+    broken = (len(NAMES) + 1, "9999_broken.sql", "CREATE TABLE half (id int); SELECT no_such_function()")
+    everything = [*migrations.migrations(), broken]
+    monkeypatch.setattr(migrations, "migrations", lambda: everything)
+
+    with pytest.raises(psycopg2.errors.UndefinedFunction):
+        migrate(empty)
+
+    assert schema_of(connect_empty) == []
+
+
+def test_of_two_at_once_on_an_empty_database_one_applies_and_the_other_waits(connect_empty, monkeypatch):
+    """The first deployment, retried by an impatient hand."""
+    assert sorted(migrate_at_once(connect_empty, monkeypatch)) == [[], NAMES]
+
+
+def test_of_two_at_once_on_a_database_in_use_one_applies_and_the_other_waits(connect, monkeypatch):
+    following = (len(NAMES) + 1, "9999_newer.sql", "CREATE TABLE newer (id int)")
+    everything = [*migrations.migrations(), following]
+    monkeypatch.setattr(migrations, "migrations", lambda: everything)
+
+    assert sorted(migrate_at_once(connect, monkeypatch)) == [[], ["9999_newer.sql"]]
+
+
+def migrate_at_once(connect, monkeypatch):
+    """What two runs return of which the second begins while the first is in the midst of it; or their failures."""
+    everything, in_the_midst, go_on = migrations.migrations(), Event(), Event()
+
+    def slowly():
+        in_the_midst.set()
+        assert go_on.wait(20)
+        return everything
+
+    monkeypatch.setattr(migrations, "migrations", slowly)
+    results = []
+
+    def run():
+        database = Database(connect)
+        try:
+            results.append(migrate(database))
+        except Exception as failure:  # noqa: BLE001 - compared by the test
+            results.append([repr(failure)])
+        finally:
+            database.close()
+
+    first, second = Thread(target=run), Thread(target=run)
+    first.start()
+    assert in_the_midst.wait(20)
+    second.start()
+    wait_until_blocked(connect)
+    go_on.set()
+    for thread in (first, second):
+        thread.join(30)
+    return results
+
+
+def wait_until_blocked(connect):
+    """Until a connection to this database waits for another one's lock."""
+    sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    for _ in range(2000):
+        if query(connect, f"SELECT pg_sleep(0.005); {sql}"):
+            return
+    raise AssertionError("The second run did not wait for the first.")
+
+
+# ── The tables that users know ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_tables_have_the_columns_that_their_users_know(connect):
+    known = {
+        ("job_request", "request_id", "uuid", "NO"),
+        ("job_request", "status", "text", "NO"),
+        ("job_request", "created_at", "timestamp with time zone", "NO"),
+        ("job_request", "updated_at", "timestamp with time zone", "NO"),
+        ("job_request", "completion_percentage", "integer", "NO"),
+        ("job_request", "error_message", "text", "YES"),
+        ("compressed_images", "image_id", "uuid", "NO"),
+        ("compressed_images", "request_id", "uuid", "NO"),
+        ("compressed_images", "image_url", "text", "YES"),
+        ("compressed_images", "created_at", "timestamp with time zone", "NO"),
+    }
+    columns = query(connect, "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns")
+
+    assert known <= set(columns)
+
+
+def test_a_deleted_job_takes_its_images_and_deliveries_along(connect):
+    query(connect, JOB + IMAGE + DELIVERY)
+
+    query(connect, "DELETE FROM job_request")
+
+    assert query(connect, "SELECT 1 FROM compressed_images") == query(connect, "SELECT 1 FROM webhook_delivery") == []
+
+
+# ── What the schema refuses ─────────────────────────────────────────────────────────────────────────────────────────
+
+JOB = """
+INSERT INTO job_request (request_id, owner, source_key, source_version, rows_staged, rows_total, images_total)
+VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 'shop', 'uploads/a.csv', '1', 1, 1, 2);
+"""
+IMAGE = """
+INSERT INTO compressed_images (request_id, row_number, position, product_name, source_url)
+VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 1, 1, 'Chair', 'https://shop.example/a.jpg');
+"""
+DELIVERY = """
+INSERT INTO webhook_delivery (request_id, event_id, attempt, outcome)
+VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 'evt_1', 1, 'retry');
+"""
+DONE = "image_url = 'https://images.example/a.jpg', object_key = 'images/a.jpg'"
+TOLD = "error_code = 'origin_refused', error_message = 'The origin answered 404.'"
+LEASED = "lease_token = gen_random_uuid(), leased_until = now()"
+
+ILLEGAL = [
+    ("job_request", "status = 'DONE'"),
+    ("job_request", "status = 'pending'"),
+    ("job_request", "completion_percentage = -1"),
+    ("job_request", "completion_percentage = 101, status = 'COMPLETED', finalizable_at = now()"),
+    ("job_request", "completion_percentage = 100"),
+    ("job_request", "completion_percentage = 100, status = 'PROCESSING', finalizable_at = now()"),
+    ("job_request", "status = 'COMPLETED'"),
+    ("job_request", "status = 'FAILED'"),
+    ("job_request", "images_completed = 2, images_failed = 1"),
+    ("job_request", "rows_sent = 2"),
+    ("job_request", "fan_out_token = gen_random_uuid()"),
+    ("job_request", "fan_out_leased_until = now()"),
+    ("compressed_images", "row_number = 0"),
+    ("compressed_images", "position = 0"),
+    ("compressed_images", "status = 'PROCESSING'"),
+    ("compressed_images", f"status = 'COMPLETED', outcome = 'larger', {DONE}"),
+    ("compressed_images", f"status = 'COMPLETED', bytes_before = 10, bytes_after = 11, {DONE}"),
+    ("compressed_images", "status = 'COMPLETED'"),
+    ("compressed_images", "status = 'COMPLETED', image_url = 'https://images.example/a.jpg'"),
+    ("compressed_images", DONE),
+    ("compressed_images", f"status = 'FAILED', {TOLD}, {DONE}"),
+    ("compressed_images", "status = 'FAILED'"),
+    ("compressed_images", "status = 'FAILED', error_code = 'origin_refused'"),
+    ("compressed_images", TOLD),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, {TOLD}"),
+    ("compressed_images", "lease_token = gen_random_uuid()"),
+    ("compressed_images", "leased_until = now()"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, {LEASED}"),
+    ("compressed_images", f"status = 'FAILED', {TOLD}, {LEASED}"),
+    ("webhook_delivery", "attempt = 0"),
+    ("webhook_delivery", "outcome = 'failed'"),
+]
+
+LEGAL = [
+    ("job_request", "status = 'PROCESSING', completion_percentage = 99, finalizable_at = now()"),
+    ("job_request", "status = 'COMPLETED', completion_percentage = 100, finalizable_at = now()"),
+    ("job_request", "status = 'FAILED', completion_percentage = 100, finalizable_at = now()"),
+    ("job_request", "images_completed = 1, images_failed = 1, rows_sent = 1"),
+    ("job_request", "fan_out_token = gen_random_uuid(), fan_out_leased_until = now()"),
+    ("compressed_images", LEASED),
+    ("compressed_images", f"status = 'COMPLETED', outcome = 'unchanged', bytes_before = 9, bytes_after = 9, {DONE}"),
+    ("compressed_images", f"status = 'FAILED', {TOLD}"),
+    ("webhook_delivery", "outcome = 'exhausted', status_code = 500"),
+]
+
+
+def refusals_of(connect):
+    """The name of the constraint that refuses each illegal state, None for one that is let in."""
+    query(connect, JOB + IMAGE + DELIVERY)
+    return {(table, change): refusal_of(connect, table, change) for table, change in ILLEGAL}
+
+
+def refusal_of(connect, table, change):
+    try:
+        query(connect, f"UPDATE {table} SET {change}")
+    except psycopg2.errors.CheckViolation as violation:
+        return violation.diag.constraint_name
+    return None
+
+
+def test_every_illegal_state_is_refused_and_every_check_refuses_some(connect):
+    refusals = refusals_of(connect)
+    checks = query(
+        connect, "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+    )
+
+    assert [state for state, name in refusals.items() if name is None] == []
+    assert {name for (name,) in checks} == set(refusals.values())
+
+
+def test_every_legal_state_is_let_in(connect):
+    query(connect, JOB + IMAGE + DELIVERY)
+
+    for table, change in LEGAL:
+        with connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"UPDATE {table} SET {change}")
+            connection.rollback()
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        JOB,
+        JOB.replace("3f0c9e5e", "4f0c9e5e"),
+        IMAGE,
+        DELIVERY,
+        IMAGE.replace("3f0c9e5e", "4f0c9e5e"),
+        DELIVERY.replace("3f0c9e5e", "4f0c9e5e").replace("evt_1", "evt_2"),
+    ],
+    ids=["same job", "same version of a file", "same image", "same attempt", "image of no job", "attempt of no job"],
+)
+def test_no_row_comes_twice_or_without_its_job(connect, statement):
+    query(connect, JOB + IMAGE + DELIVERY)
+
+    with pytest.raises((psycopg2.errors.UniqueViolation, psycopg2.errors.ForeignKeyViolation)):
+        query(connect, statement)

@@ -1,0 +1,179 @@
+"""SQS: what is sent, sent again, and shown again."""
+
+from uuid import uuid4
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from imagejobs.bucket import ObjectVersion
+from imagejobs.queues import SEND_ATTEMPTS, Message, MessagesNotSent, Queue, Row
+from tests.integration.handlers import load_event
+from tests.integration.jobs import received, rows_in
+
+JOB = uuid4()
+URL = "https://sqs.us-east-1.amazonaws.com/123456789012/rows"
+
+
+def rows(count):
+    return [Row(JOB, number) for number in range(1, count + 1)]
+
+
+@pytest.fixture
+def stubbed(aws):
+    """A queue whose answers a test writes, and its stub; every answer must be asked for."""
+    client = boto3.client("sqs")
+    with Stubber(client) as stub:
+        yield Queue(client, URL), stub
+        stub.assert_no_pending_responses()
+
+
+def entries(*numbers):
+    """What a batch of rows looks like on the wire; each keeps the id that it was first sent with."""
+    return [
+        {"Id": str(index), "MessageBody": f'{{"request_id": "{JOB}", "row_number": {index + 1}}}'} for index in numbers
+    ]
+
+
+def answer(stub, sent, failed=()):
+    """Expect these entries, and refuse some of them."""
+    stub.add_response(
+        "send_message_batch",
+        {
+            "Successful": [
+                {"Id": str(index), "MessageId": f"m{index}", "MD5OfMessageBody": "0" * 32}
+                for index in sent
+                if index not in failed
+            ],
+            "Failed": [{"Id": str(index), "SenderFault": False, "Code": "InternalError"} for index in failed],
+        },
+        {"QueueUrl": URL, "Entries": entries(*sent)},
+    )
+
+
+# ── Sending ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 11, 25])
+def test_every_row_is_rung_for_once(row_queue, count):
+    row_queue.ring_rows(rows(count))
+
+    messages = received(row_queue)
+    assert rows_in(messages) == list(range(1, count + 1))
+    assert {message.row.request_id for message in messages} <= {JOB}
+
+
+def test_rows_go_in_batches_of_ten(stubbed):
+    queue, stub = stubbed
+    ten = [{"Id": str(i), "MessageBody": f'{{"request_id": "{JOB}", "row_number": {i + 1}}}'} for i in range(10)]
+    rest = [{"Id": str(i), "MessageBody": f'{{"request_id": "{JOB}", "row_number": {i + 11}}}'} for i in range(2)]
+    for batch in (ten, rest):
+        accepted = [{"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0" * 32} for entry in batch]
+        stub.add_response(
+            "send_message_batch", {"Successful": accepted, "Failed": []}, {"QueueUrl": URL, "Entries": batch}
+        )
+
+    queue.ring_rows(rows(12))
+
+
+def test_only_the_entries_that_were_refused_are_sent_again(stubbed):
+    queue, stub = stubbed
+    answer(stub, sent=range(5), failed=[1, 3])
+    answer(stub, sent=[1, 3], failed=[3])
+    answer(stub, sent=[3])
+
+    queue.ring_rows(rows(5))
+
+
+def test_entries_that_are_refused_again_and_again_are_reported(stubbed):
+    queue, stub = stubbed
+    answer(stub, sent=range(3), failed=[0, 2])
+    for _ in range(SEND_ATTEMPTS - 1):
+        answer(stub, sent=[0, 2], failed=[0, 2])
+
+    with pytest.raises(MessagesNotSent, match="2 of 3"):
+        queue.ring_rows(rows(3))
+
+
+def test_after_a_batch_that_was_not_sent_no_other_follows(stubbed):
+    """The sender's cursor stays before the batch, and all of them are sent again."""
+    queue, stub = stubbed
+    for _ in range(SEND_ATTEMPTS):
+        answer(stub, sent=range(10), failed=range(10))
+
+    with pytest.raises(MessagesNotSent, match="10 of 10"):
+        queue.ring_rows(rows(20))
+
+
+@pytest.mark.parametrize(
+    "key", ["uploads/3f0c9e5e.csv", "drop/Küche + Bäder/März 2026.csv", "drop/100%25 & a=b?.csv", "drop/日本語 %2B.csv"]
+)
+def test_a_file_is_rung_for_with_an_event_that_reads_as_s3s_own(upload_queue, key):
+    source = ObjectVersion(key, "096fKKXTRTtl3on89fVO.nfljtsv6qko")
+
+    upload_queue.ring_file(source)
+
+    (message,) = received(upload_queue)
+    (record,) = message.body["Records"]
+    assert ObjectVersion.from_event_record(record) == source
+
+
+# ── Receiving ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_message_of_the_row_queue_names_its_row():
+    first, second = map(Message.from_event_record, load_event("compress")["Records"])
+
+    assert str(first.row.request_id) == load_event("bury-row")["Records"][0]["body"][16:52]
+    assert (first.row.row_number, second.row.row_number) == (1, 2)
+    assert (first.message_id, first.receipt) == (
+        "059f36b4-87a3-44ab-83d2-66197582f001",
+        "AQEBexample-receipt-handle-1==",
+    )
+
+
+def test_a_message_that_is_shown_again_at_once_is_there(row_queue):
+    row_queue.ring_rows(rows(1))
+    (message,) = received(row_queue)
+    assert received(row_queue) == []
+
+    row_queue.show_again(message, 0)
+
+    assert rows_in(received(row_queue)) == [1]
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(-3, 0), (0, 0), (0.4, 0), (14.6, 15), (60, 60)], ids=str)
+def test_a_message_is_shown_again_after_whole_seconds(stubbed, seconds, asked):
+    queue, stub = stubbed
+    stub.add_response(
+        "change_message_visibility", {}, {"QueueUrl": URL, "ReceiptHandle": "receipt", "VisibilityTimeout": asked}
+    )
+
+    queue.show_again(Message("id", "receipt", 1, {}), seconds)
+
+
+def test_a_message_is_hidden_for_no_longer_than_sqs_allows_in_all(row_queue):
+    """An origin may wish for a day. SQS counts its twelve hours from the receipt on, which was a moment ago."""
+    row_queue.ring_rows(rows(1))
+    (message,) = received(row_queue)
+
+    row_queue.show_again(message, 86_400)
+
+    assert received(row_queue) == []
+
+
+def test_a_message_whose_work_failed_comes_back_later_each_time(stubbed):
+    queue, stub = stubbed
+    for asked in (10, 30, 90, 270, 810):
+        stub.add_response(
+            "change_message_visibility", {}, {"QueueUrl": URL, "ReceiptHandle": "receipt", "VisibilityTimeout": asked}
+        )
+
+    for receive_count in range(1, 6):
+        queue.back_off(Message("id", "receipt", receive_count, {}))
+
+
+def test_the_deliveries_of_a_message_are_counted():
+    (record,) = load_event("bury-row")["Records"]
+
+    assert Message.from_event_record(record).receive_count == 6
