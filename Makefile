@@ -28,7 +28,7 @@ run: $(LOCAL) ## Keep the service running; PORT=, ALLOW_ORIGINS=host:port,…, W
 		--webhook-time-scale $(WEBHOOK_TIME_SCALE)
 
 test: $(DEV) ## All tests but the long ones
-	$(BIN)/pytest -m 'not long'
+	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
 check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam validate
 	$(BIN)/ruff check .
@@ -36,7 +36,7 @@ check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/sam validate --lint --template template.yaml
-	$(BIN)/pytest -m 'not long'
+	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
 bench: $(DEV) ## Images per second, end to end; IMAGES=, CHECK=1 fails below the target
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.end_to_end

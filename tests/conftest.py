@@ -40,6 +40,8 @@ def postgres_host(state_dir: Path) -> Iterator[str]:
     (state_dir / "tests").mkdir()
     with embedded.running(state_dir / "tests") as server:
         host = embedded.socket_dir(server)
+        _administrate(host, "ALTER SYSTEM SET fsync = off")  # nothing here outlives the server
+        _administrate(host, "SELECT pg_reload_conf()")
         _administrate(host, f"CREATE DATABASE {TEMPLATE_DATABASE}")
         database = Database(lambda: _connect(host, TEMPLATE_DATABASE))
         migrate(database)

@@ -24,6 +24,7 @@ def undertaker() -> Undertaker:
         bucket=Bucket.from_environment(),
         finalizer=Finalizer.from_environment(),
         drop_owner=required("DROP_OWNER"),
+        default_webhook_url=required("DEFAULT_WEBHOOK_URL"),
     )
 
 

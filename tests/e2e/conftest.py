@@ -10,6 +10,13 @@ from tests.e2e.customer import Client, Shop
 from tests.unit.fetch_helpers import origin
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests in one of the parallel processes, so that one stack serves them all."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.xdist_group("stack"))
+
+
 @pytest.fixture(scope="session")
 def shop() -> Iterator[Shop]:
     shop = Shop()

@@ -75,7 +75,8 @@ def test_what_a_row_has_done_already_stays(functions, database, bucket, connect)
     finish(database, request_id, failing={(1, 2)})
     query(
         connect,
-        "UPDATE compressed_images SET status = 'PENDING', image_url = NULL, object_key = NULL WHERE position = 3",
+        "UPDATE compressed_images SET status = 'PENDING', image_url = NULL, object_key = NULL, format = NULL, "
+        "outcome = NULL, width = NULL, height = NULL, bytes_before = NULL, bytes_after = NULL WHERE position = 3",
     )
     query(
         connect,
@@ -227,8 +228,9 @@ def finish_row(database, request_id, row_number):
     token = "6f9619ff-8b86-4d01-b42d-00c04fc964ff"
     keys = {"request_ids": [request_id], "row_numbers": [row_number]}
     (image,) = database.fetch_all("lease_images", {**keys, "token": token, "lease_seconds": 60})
-    columns = {"image_url": "https://images.example/a.jpg", "object_key": "images/a.jpg"}
-    finished = {"image_id": str(image["image_id"]), "status": "COMPLETED", **columns}
+    place = {"image_url": "https://images.example/a.jpg", "object_key": "images/a.jpg"}
+    picture = {"format": "jpeg", "outcome": "smaller", "width": 3, "height": 2, "bytes_before": 9, "bytes_after": 8}
+    finished = {"image_id": str(image["image_id"]), "status": "COMPLETED", **place, **picture}
     database.execute("finish_images", {"finished": json.dumps([finished]), "token": token})
 
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from functools import cache
 
 import pytest
 import requests
@@ -26,14 +25,9 @@ from tests.integration.handlers import (
 )
 from tests.integration.jobs import executions, images_of, job_of, query, received, sheet
 from tests.unit.fetch_helpers import Origin, http_answer, origin
+from tests.unit.image_helpers import encode, noise
 
-
-@cache
-def picture() -> bytes:
-    """A JPEG that compresses well."""
-    buffer = io.BytesIO()
-    Image.effect_noise((160, 120), 40).convert("RGB").save(buffer, "JPEG", quality=100)
-    return buffer.getvalue()
+PICTURE = encode(noise((160, 120)), "JPEG", quality=98)
 
 
 def serve(request, wire):
@@ -41,7 +35,7 @@ def serve(request, wire):
     if request.line.startswith("POST"):
         wire.sendall(http_answer(b"thanks"))
     elif request.resource.startswith("/good"):
-        wire.sendall(http_answer(picture(), Content_Type="image/jpeg"))
+        wire.sendall(http_answer(PICTURE, Content_Type="image/jpeg"))
     else:
         wire.sendall(http_answer(b"no such file", status="404 Not Found"))
 
@@ -90,7 +84,7 @@ def test_an_upload_comes_back_as_compressed_images_a_finished_csv_and_a_signed_w
 
     status = content_of(functions.invoke("api", api_event("status", request_id)))
     assert (status["status"], status["images_completed"], status["images_failed"]) == ("COMPLETED", 2, 1)
-    assert 0 < status["bytes_after"] < status["bytes_before"] == 2 * len(picture())
+    assert 0 < status["bytes_after"] < status["bytes_before"] == 2 * len(PICTURE)
     assert_stored(bucket, images_of(database, request_id))
     assert_result(functions, request_id)
     (hook,) = [request for request in shop.requests if request.line.startswith("POST")]

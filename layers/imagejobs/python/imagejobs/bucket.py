@@ -66,6 +66,7 @@ class Bucket:
             max_pool_connections=max_connections,
             retries={"mode": "standard", "max_attempts": 5},
             signature_version="s3v4",  # presigned links too: most regions take nothing older
+            s3={"addressing_style": "virtual"},  # and links that name the region's own host, not one that redirects
         )
         return cls(boto3.client("s3", config=config), required("BUCKET_NAME"))
 

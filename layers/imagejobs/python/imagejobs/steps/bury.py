@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from uuid import UUID
 
 from imagejobs.bucket import DROP_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
@@ -23,12 +24,14 @@ class Undertaker:
         bucket: Where dropped files lie.
         finalizer: Started when a row was the last of its job.
         drop_owner: The caller that dropped files belong to.
+        default_webhook_url: Where jobs from dropped files report; may be empty.
     """
 
     database: Database
     bucket: Bucket
     finalizer: Finalizer
     drop_owner: str
+    default_webhook_url: str
 
     def bury(self, message: Message) -> None:
         """End the row or the files that a dead-lettered message names; safe to repeat."""
@@ -45,11 +48,15 @@ class Undertaker:
     def _bury_file(self, source: ObjectVersion) -> None:
         request_id = uploaded_request_id(source)
         if source.key.startswith(DROP_PREFIX):
-            request_id = insert_drop(self.database, self.bucket, source, owner=self.drop_owner)
+            request_id = self._insert_drop(source)
         if request_id is None:
             return
         self.database.execute("refuse_sheet", {"request_id": request_id, "error_message": FILE_MESSAGE})
         self.finalizer.start_ready(self.database, [request_id])
+
+    def _insert_drop(self, source: ObjectVersion) -> UUID:
+        webhook_url = self.default_webhook_url or None
+        return insert_drop(self.database, self.bucket, source, owner=self.drop_owner, webhook_url=webhook_url)
 
 
 def _fail_row(row: Row, transaction: Transaction) -> None:

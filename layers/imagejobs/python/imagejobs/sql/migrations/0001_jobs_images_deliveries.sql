@@ -33,7 +33,7 @@ CREATE TABLE job_request (
     result_version        text,
 
     UNIQUE (source_key, source_version),
-    CHECK (images_completed + images_failed <= images_total),
+    CHECK (images_completed + images_failed <= coalesce(images_total, 0)),
     CHECK (rows_sent <= rows_staged),
     CHECK (status NOT IN ('COMPLETED', 'FAILED') OR finalizable_at IS NOT NULL),
     CHECK (completion_percentage < 100 OR status IN ('COMPLETED', 'FAILED')),
@@ -72,7 +72,8 @@ CREATE TABLE compressed_images (
 
     UNIQUE (request_id, row_number, position),
     CHECK (bytes_after <= bytes_before),
-    CHECK ((status = 'COMPLETED') = (image_url IS NOT NULL AND object_key IS NOT NULL)),
+    CHECK (num_nonnulls(image_url, object_key, format, outcome, width, height, bytes_before, bytes_after)
+           = CASE status WHEN 'COMPLETED' THEN 8 ELSE 0 END),
     CHECK ((status = 'FAILED') = (error_code IS NOT NULL AND error_message IS NOT NULL)),
     CHECK ((lease_token IS NULL) = (leased_until IS NULL)),
     CHECK (status = 'PENDING' OR lease_token IS NULL)

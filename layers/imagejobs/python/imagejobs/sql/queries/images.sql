@@ -49,7 +49,7 @@ WITH finished AS (
     FROM finished AS f
     WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = %(token)s
     RETURNING image.request_id, image.status, image.bytes_before, image.bytes_after
-), {count_terminal};
+), {count_terminal}
 
 -- bury_row --
 WITH terminal AS (
@@ -58,7 +58,7 @@ WITH terminal AS (
         lease_token = NULL, leased_until = NULL
     WHERE request_id = %(request_id)s AND row_number = %(row_number)s AND status = 'PENDING'
     RETURNING request_id, status, bytes_before, bytes_after
-), {count_terminal};
+), {count_terminal}
 
 -- count_terminal --
 tally AS (
