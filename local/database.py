@@ -1,7 +1,9 @@
 """Postgres of the local stack: an embedded server on a Unix socket in the state directory."""
 
 import logging
+import os
 import signal
+import stat
 import subprocess
 import warnings
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ with warnings.catch_warnings():
 NAME = "postgres"
 USER = "postgres"
 STOP_SECONDS = 8.0
+PASS_THROUGH = stat.S_IXGRP | stat.S_IXOTH
 
 
 @contextmanager
@@ -30,14 +33,25 @@ def running(data_dir: Path) -> Iterator[PostgresServer]:
     Raises:
         LocalStackError: Postgres does not start.
     """
+    modes = {folder: folder.stat().st_mode for folder in data_dir.parents}
     try:
         server = _start(data_dir)
+        for folder, mode in modes.items():
+            _set_mode(folder, mode | PASS_THROUGH)
         try:
             yield server
         finally:
             server.cleanup()
     finally:
         stop(data_dir)
+        for folder, mode in modes.items():
+            _set_mode(folder, mode)
+
+
+def _set_mode(folder: Path, mode: int) -> None:
+    """Mend what the embedded server's package does as root: its user may pass through folders, not read them."""
+    if os.geteuid() == 0 and folder.stat().st_mode != mode:
+        folder.chmod(mode)
 
 
 def socket_dir(server: PostgresServer) -> str:

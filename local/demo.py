@@ -65,7 +65,7 @@ class Demo:
         job = self._watch(request_id)
         finished = self._get(f"/job/{request_id}/result").text.replace("\r\n", "\n")
         print(f"\nThe finished CSV ({job['result_url']}):\n\n{finished}")
-        print_sizes(self._get(f"/job/{request_id}/images?limit=1000").json()["images"])
+        print_sizes(self._get(f"/job/{request_id}/images?limit=500").json()["images"])
         self._show_webhook(request_id)
 
     def _upload(self) -> str:

@@ -15,8 +15,10 @@ def claim_port(port: int) -> int:
         port: The wanted port; 0 for any.
 
     Raises:
-        LocalStackError: Something else listens on the wanted port.
+        LocalStackError: Something else listens on the wanted port, or there is no such port.
     """
+    if not 0 <= port <= 65_535:
+        raise LocalStackError(f"There is no port {port}; choose one from 1024 to 65534: PORT=…")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -22,14 +22,10 @@ UPDATE compressed_images SET lease_token = NULL, leased_until = NULL WHERE lease
 
 _FINISHED_SOURCES = "SELECT source_key, source_version FROM job_request WHERE finalizable_at IS NOT NULL"
 
-# Jobs whose finalizer was cut off: not closed, or closed with a webhook that waits for its next attempt.
+# Jobs whose finalizer was cut off; it goes on with the first attempt at the webhook that was not recorded.
 _UNFINISHED_EXECUTIONS = """
-SELECT request_id::text, generation FROM job_request AS job
-WHERE finalizable_at IS NOT NULL
-  AND (status IN ('PENDING', 'PROCESSING')
-       OR (webhook_url IS NOT NULL AND NOT EXISTS (
-           SELECT FROM webhook_delivery AS delivery
-           WHERE delivery.request_id = job.request_id AND delivery.outcome <> 'retry')))
+SELECT request_id::text, generation, finalizer_run FROM job_request
+WHERE finalizable_at IS NOT NULL AND settled_at IS NULL
 """
 
 
@@ -85,9 +81,9 @@ def _created_event(key: str, version: str) -> str:
 
 def _start_finalizers(port: int, arn: str, jobs: list[tuple[Any, ...]]) -> None:
     stepfunctions = session().client("stepfunctions", **client_options(port))
-    for request_id, generation in jobs:
+    for request_id, generation, run in jobs:
         stepfunctions.start_execution(
             stateMachineArn=arn,
-            name=f"{request_id}-{generation}",
+            name=f"{request_id}-{generation}" + (f"-{run}" if run > 1 else ""),
             input=json.dumps({"request_id": request_id, "generation": generation}),
         )

@@ -132,7 +132,7 @@ def page_start() -> tuple[int, int]:
 
 
 def page_limit() -> int:
-    """Images a page: `limit=<1 to 1000>`."""
+    """Images a page: `limit=<1 to 500>`."""
     text = app.current_event.get_query_string_value("limit", "100")
     if _PAGE_LIMIT.fullmatch(text) and 1 <= int(text) <= api.MAX_PAGE_IMAGES:
         return int(text)

@@ -32,15 +32,26 @@ def worker() -> RowWorker:
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Compress the rows of a batch; a row that is not done is given back to the queue."""
-    messages = [Message.from_event_record(record) for record in event["Records"]]
+    messages, failures = read(event["Records"])
     given_back = run(messages, context)
-    logger.info(
-        "rows_compressed",
-        request_ids=sorted({str(message.row.request_id) for message in messages}),
-        rows=len(messages),
-        given_back=len(given_back),
-    )
-    return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in given_back]}
+    failures += [message.message_id for message in given_back]
+    request_ids = sorted({str(message.row.request_id) for message in messages})
+    logger.info("rows_compressed", request_ids=request_ids, rows=len(messages), given_back=len(failures))
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
+
+
+def read(records: list[dict[str, Any]]) -> tuple[list[Message], list[str]]:
+    """The messages that name a row, and the ids of those that do not: the dead-letter queue is their place."""
+    messages, unreadable = [], []
+    for record in records:
+        try:
+            message = Message.from_event_record(record)
+            message.row  # noqa: B018 raises for a body that names none
+            messages.append(message)
+        except (KeyError, TypeError, ValueError):
+            logger.exception("message_unreadable", message_id=record["messageId"])
+            unreadable.append(record["messageId"])
+    return messages, unreadable
 
 
 def run(messages: list[Message], context: LambdaContext) -> list[Message]:

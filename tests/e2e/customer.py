@@ -82,7 +82,7 @@ class Client:
         return until(lambda: (job := self.status(request_id))["status"] in {"COMPLETED", "FAILED"} and job, seconds)
 
     def images(self, request_id: str) -> list[dict[str, Any]]:
-        return list(self.request("GET", f"/job/{request_id}/images", params={"limit": 1000}).json()["images"])
+        return list(self.request("GET", f"/job/{request_id}/images", params={"limit": 500}).json()["images"])
 
     def finished_csv(self, request_id: str) -> str:
         redirect = self.request("GET", f"/job/{request_id}/result")

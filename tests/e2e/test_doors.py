@@ -1,5 +1,8 @@
 """Who gets in: no token, no answer; the bucket stays private; errors are JSON, API Gateway's own included."""
 
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
 import pytest
 import requests
 
@@ -43,8 +46,17 @@ def test_the_bucket_answers_nobody_without_credentials(client):
     assert direct.status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/uploads/x.csv", "/results/x.csv", "/", "/images/../uploads/x.csv"])
+@pytest.mark.parametrize(
+    "path", ["/results/private.csv", "/", "/images/../results/private.csv", "/images/%2e%2e/results/private.csv"]
+)
 def test_the_public_image_server_serves_images_alone(client, path):
-    client.aws("s3").put_object(Bucket=client.info.bucket, Key="uploads/private.csv", Body=b"x")
+    for key in ("results/private.csv", "images/public.jpg"):
+        client.aws("s3").put_object(Bucket=client.info.bucket, Key=key, Body=b"x")
+    assert requests.get(f"{client.info.image_base_url}/images/public.jpg", timeout=10).status_code == 200
 
-    assert requests.get(f"{client.info.image_base_url}{path}", timeout=10).status_code in {403, 404}
+    address = urlsplit(client.info.image_base_url)
+    connection = HTTPConnection(address.hostname, address.port, timeout=10)  # sends the path as it stands
+    connection.request("GET", path)
+
+    assert connection.getresponse().status in {403, 404}
+    connection.close()

@@ -53,7 +53,9 @@ def test_a_job_that_a_stop_cut_off_ends_after_the_next_start(shop, state_dir, st
     with Stack.start(own_dir, Options(allow_origins=[shop.origin])) as stack:
         second = Client(stack.info)
         assert second.ended(cut_off, 60)["status"] == "COMPLETED"
-        assert len(until(lambda: shop.webhooks[f"/hooks/{stop_signal}"])) == 1
+        settled = "SELECT 1 FROM job_request WHERE request_id = %s AND settled_at IS NOT NULL"
+        until(lambda: second.query(settled, cut_off))
+        assert len(shop.webhooks[f"/hooks/{stop_signal}"]) == 1
         assert second.status(done)["status"] == "COMPLETED"
         assert second.finished_csv(done).startswith("S. No.")
 

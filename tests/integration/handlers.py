@@ -1,9 +1,12 @@
-"""The functions as Lambda runs them: a cold start, the template's environment, an event of events/, a context."""
+"""The functions as Lambda runs them: a cold start, the template's environment, an event of events/, a context.
+
+And what stands for the function that a test leaves out, or for another one at the same time.
+"""
 
 import base64
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,14 +15,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import quote_plus
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import boto3
 import pytest
 import requests
 
 from imagejobs.bucket import Bucket, ObjectVersion
+from imagejobs.database import Database
 from local.template import load_template
+from tests.integration.jobs import images_of, query
 
 PROJECT = Path(__file__).parents[2]
 TOKEN = "example-token"
@@ -182,6 +187,56 @@ def body_of(bucket: Bucket, key: str) -> bytes:
     """The newest version of an object."""
     body: bytes = boto3.client("s3").get_object(Bucket=bucket.name, Key=key)["Body"].read()
     return body
+
+
+def lease_row(
+    database: Database, request_id: UUID, row_number: int, *, seconds: float = 60, limit: int = 1000
+) -> tuple[UUID, list[dict[str, Any]]]:
+    """A worker's lease on the pending images of a row, `seconds` long: its token, and the images."""
+    token = uuid4()
+    keys = {"request_ids": [request_id], "row_numbers": [row_number], "crashed": False, "limit": limit}
+    return token, database.fetch_all("lease_images", {**keys, "token": token, "lease_seconds": seconds})
+
+
+def end_images(database: Database, token: UUID, *columns: Mapping[str, Any]) -> None:
+    """Terminal columns of leased images, written as a worker does."""
+    database.execute("finish_images", {"finished": json.dumps(columns), "token": token})
+
+
+def finish(database: Database, request_id: UUID, *, failing: Collection[tuple[int, int]] = ()) -> None:
+    """End every pending image of a staged job as a compression would; FAILED at each (row, position) in `failing`.
+
+    A completed image had 1000 bytes and has 400.
+    """
+    for row_number in sorted({image["row_number"] for image in images_of(database, request_id)}):
+        token, leased = lease_row(database, request_id, row_number)
+        outcomes = [
+            failed(image) if (row_number, image["position"]) in failing else completed(image) for image in leased
+        ]
+        end_images(database, token, *outcomes)
+
+
+def failed(image: Mapping[str, Any]) -> dict[str, Any]:
+    """The terminal columns of an image whose origin does not have it."""
+    failure = {"error_code": "origin_refused", "error_message": "The origin answered 404."}
+    return {"image_id": str(image["image_id"]), "status": "FAILED", **failure}
+
+
+def completed(image: Mapping[str, Any]) -> dict[str, Any]:
+    """The terminal columns of an image of 1000 bytes that has 400 now."""
+    key = f"images/{image['request_id']}/{image['row_number']}-{image['position']}.jpg"
+    result = {"image_url": f"https://images.example/{key}", "object_key": key, "format": "jpeg", "outcome": "smaller"}
+    sizes = {"width": 40, "height": 30, "bytes_before": 1000, "bytes_after": 400}
+    return {"image_id": str(image["image_id"]), "status": "COMPLETED", **result, **sizes}
+
+
+def wait_until_blocked(connect: Callable[[], Any]) -> None:
+    """Until a connection to this database waits for another one's lock; fails after some ten seconds."""
+    sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    for _ in range(2000):
+        if query(connect, f"SELECT pg_sleep(0.005); {sql}"):
+            return
+    raise AssertionError("Nobody waited for another's lock.")
 
 
 def _record(model: Event, number: int, body: object) -> Event:

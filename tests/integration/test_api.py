@@ -8,19 +8,23 @@ import pytest
 import requests
 
 from imagejobs import database as database_module
-from imagejobs.bucket import ObjectVersion
+from imagejobs.addresses import MAX_URL_CHARACTERS
+from imagejobs.bucket import Bucket, ObjectVersion
+from imagejobs.database import Database
 from imagejobs.limits import MAX_UPLOAD_BYTES
+from imagejobs.steps import api as api_step
 from tests.integration.handlers import (
     api_event,
     body_of,
     content_of,
     file_event,
+    finish,
     keys_in,
     load_event,
     raw_upload_event,
     upload_event,
 )
-from tests.integration.jobs import HEADER, executions, finish, images_of, job_of, query, received, sheet, upload
+from tests.integration.jobs import HEADER, executions, images_of, job_of, query, received, sheet, upload
 
 URL = "https://images.shop.example/chair.jpg"
 GOOD = sheet(URL)
@@ -90,12 +94,7 @@ def test_an_upload_becomes_a_pending_job_and_an_object(functions, database, buck
     assert answer["multiValueHeaders"]["Location"] == [f"{HOST}/job/status/{request_id}"]
     assert answer["multiValueHeaders"]["Cache-Control"] == ["no-store"]
     job = job_of(database, request_id)
-    assert [job[name] for name in ("status", "owner", "source_version", "completion_percentage")] == [
-        "PENDING",
-        "shop",
-        None,
-        0,
-    ]
+    assert [job[name] for name in ("status", "owner", "completion_percentage")] == ["PENDING", "shop", 0]
     assert job["webhook_url"] == "https://shop.example/hooks/images"
     assert job["options"] == {"quality": "75"}
     assert job["source_key"] == f"uploads/{request_id}.csv"
@@ -103,6 +102,48 @@ def test_an_upload_becomes_a_pending_job_and_an_object(functions, database, buck
     assert body_of(bucket, job["source_key"]).startswith(b"S. No.,Product Name,Input Image Urls\r\n1,Oak chair")
     assert images_of(database, request_id) == []
     assert received(row_queue) == []
+
+
+def test_the_stored_version_is_noted_at_once_so_that_a_lost_event_is_found_out(functions, database, bucket, connect):
+    functions.invoke("api", upload_event(GOOD))
+
+    ((request_id,),) = jobs_in(connect)
+    job = job_of(database, request_id)
+    stored = bucket._client.head_object(Bucket=bucket.name, Key=job["source_key"])
+    assert job["source_version"] == stored["VersionId"]
+    assert job["status"] == "PENDING"
+
+
+def test_an_event_that_is_quicker_than_the_api_changes_nothing(functions, database, bucket, connect, monkeypatch):
+    """S3 tells the queue before its answer has reached the API."""
+    put = Bucket.put
+
+    def put_and_tell(self, key, *arguments):
+        version = put(self, key, *arguments)
+        functions.invoke("fan_out", file_event(ObjectVersion(key, version)))
+        return version
+
+    monkeypatch.setattr(Bucket, "put", put_and_tell)
+    assert functions.invoke("api", upload_event(GOOD))["statusCode"] == 202
+
+    ((request_id,),) = jobs_in(connect)
+    job = job_of(database, request_id)
+    assert (job["status"], job["rows_sent"]) == ("PROCESSING", 1)
+
+
+def test_statements_whose_commit_reply_was_lost_are_repeated_without_harm(functions, bucket, connect, monkeypatch):
+    transact = Database.transact
+
+    def commit_twice(self, work):
+        transact(self, work)
+        return transact(self, work)
+
+    monkeypatch.setattr(Database, "transact", commit_twice)
+    answer = functions.invoke("api", upload_event(GOOD))
+
+    assert answer["statusCode"] == 202
+    assert [str(request_id) for (request_id,) in jobs_in(connect)] == [content_of(answer)["request_id"]]
+    assert len(keys_in(bucket)) == 1
 
 
 def test_the_file_is_stored_byte_for_byte(functions, bucket):
@@ -364,7 +405,7 @@ def test_the_status_of_a_job_that_failed_says_why(functions, database, bucket):
     status = status_of(functions, request_id)
 
     assert (status["status"], status["completion_percentage"]) == ("FAILED", 100)
-    assert status["error_message"].startswith("None of the 1 images")
+    assert status["error_message"].startswith("No image could be compressed (1 failed)")
 
 
 ROUTES = ["status", "result", "images"]
@@ -466,7 +507,7 @@ EXPECTED_ORDER = [(row, position) for row in range(1, 51) for position in range(
 
 @pytest.mark.parametrize(
     ("parameters", "sizes"),
-    [({}, [100, 100, 50]), ({"limit": "125"}, [125, 125]), ({"limit": "1000"}, [250]), ({"limit": "249"}, [249, 1])],
+    [({}, [100, 100, 50]), ({"limit": "125"}, [125, 125]), ({"limit": "500"}, [250]), ({"limit": "249"}, [249, 1])],
 )
 def test_images_come_in_pages_in_the_sheets_order(functions, database, bucket, parameters, sizes):
     request_id = job_of_250_images(functions, database, bucket)
@@ -517,6 +558,19 @@ def test_an_image_says_what_became_of_it(functions, database, bucket):
     }
 
 
+def test_the_largest_page_fits_lambdas_payload(functions, database, bucket):
+    """A page of the longest URLs and names that are kept, in ASCII."""
+    url = f"{URL}?{'x' * MAX_URL_CHARACTERS}"[:MAX_URL_CHARACTERS]
+    rows = "".join(f"{number},{'n' * 500},{url}\n" for number in range(1, api_step.MAX_PAGE_IMAGES + 1))
+    request_id, source = upload(database, bucket, (HEADER + rows).encode())
+    functions.invoke("fan_out", file_event(source))
+
+    answer = functions.invoke("api", api_event("images", request_id, query={"limit": str(api_step.MAX_PAGE_IMAGES)}))
+
+    assert len(content_of(answer)["images"]) == api_step.MAX_PAGE_IMAGES == 500
+    assert len(json.dumps(answer)) < MAX_PAYLOAD_BYTES
+
+
 def test_a_job_that_waits_has_no_images_yet(functions, database, bucket):
     request_id, _ = upload(database, bucket, GOOD)
 
@@ -524,7 +578,7 @@ def test_a_job_that_waits_has_no_images_yet(functions, database, bucket):
 
 
 BAD_PAGES = {
-    "limit": ["0", "1001", "-1", "1.5", "ten", "", "²", "٣", "1e2", "9" * 20, "9" * 5000],
+    "limit": ["0", "501", "1000", "-1", "1.5", "ten", "", "²", "٣", "1e2", "9" * 20, "9" * 5000],
     "after": ["1", "1-", "-1", "1-2-3", "a-b", "1-2 ", "1-1000000000", "9" * 5000, ""],
 }
 

@@ -97,6 +97,23 @@ def test_an_upload_that_s3_refuses_leaves_no_parts(bucket, monkeypatch):
     assert open_uploads(bucket) == []
 
 
+def test_a_deleted_object_is_gone_and_its_versions_stay(bucket):
+    source = ObjectVersion("results/a.csv", bucket.put("results/a.csv", b"1", "text/csv"))
+    bucket.put("results/b.csv", b"2", "text/csv")
+
+    bucket.delete("results/a.csv")
+
+    assert keys_in(bucket) == ["results/b.csv"]
+    assert bucket.open(source).read() == b"1"
+
+
+def test_deleting_what_is_not_there_does_nothing(bucket):
+    bucket.delete("results/a.csv")
+    bucket.delete("results/a.csv")
+
+    assert keys_in(bucket) == []
+
+
 # ── Opening ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

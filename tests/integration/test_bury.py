@@ -1,25 +1,37 @@
 """bury: whatever was dead-lettered gets its final outcome, and holds nobody up."""
 
 import json
+from functools import partial
+from io import StringIO
+from threading import Thread
+from uuid import uuid4
 
 import pytest
 from psycopg2.extras import Json
 
 from imagejobs import database as database_module
 from imagejobs.bucket import ObjectVersion
+from imagejobs.database import Database
+from imagejobs.jobs import refuse_sheet
 from imagejobs.steps.bury import FILE_MESSAGE, ROW_MESSAGE
 from tests.integration.handlers import (
+    completed,
+    end_images,
     file_event,
+    finish,
     keys_in,
+    lease_row,
     load_event,
     row_body,
     s3_event,
     sqs_event,
+    wait_until_blocked,
 )
-from tests.integration.jobs import executions, finish, images_of, job_of, query, sheet, upload
+from tests.integration.jobs import executions, images_of, job_of, query, sheet, upload
 
 A, B, C = (f"https://shop.example/{name}.jpg" for name in "abc")
 BURIED = {"batchItemFailures": []}
+COME_BACK = {"batchItemFailures": [{"itemIdentifier": "message-1"}]}
 
 
 def fanned_out(functions, database, bucket, *cells):
@@ -115,18 +127,66 @@ def test_a_row_of_a_closed_job_is_left_alone(functions, database, bucket):
     assert not executions()
 
 
-def test_a_worker_that_still_holds_the_row_cannot_write_over_the_burial(functions, database, bucket):
+def test_a_worker_whose_lease_ran_out_cannot_write_over_the_burial(functions, database, bucket):
     request_id = fanned_out(functions, database, bucket, A)
-    token = "6f9619ff-8b86-4d01-b42d-00c04fc964ff"
-    keys = {"request_ids": [request_id], "row_numbers": [1]}
-    (image,) = database.fetch_all("lease_images", {**keys, "token": token, "lease_seconds": 60})
-    bury_rows(functions, request_id, 1)
+    token, (image,) = lease_row(database, request_id, 1, seconds=-1)
+    assert bury_rows(functions, request_id, 1) == BURIED
 
-    late = {"image_id": str(image["image_id"]), "status": "FAILED", "error_code": "late", "error_message": "Late."}
-    database.execute("finish_images", {"finished": json.dumps([late]), "token": token})
+    end_images(database, token, completed(image))
 
     assert outcomes(database, request_id) == [(1, "FAILED", "image_abandoned")]
-    assert job_of(database, request_id)["images_failed"] == 1
+    job = job_of(database, request_id)
+    assert (job["images_completed"], job["images_failed"]) == (0, 1)
+    assert executions() == [f"{request_id}-1"]
+
+
+def test_a_row_that_is_being_worked_on_is_left_to_its_worker_and_the_letter_comes_back(functions, database, bucket):
+    request_id = fanned_out(functions, database, bucket, A)
+    token, (image,) = lease_row(database, request_id, 1)
+    before = job_of(database, request_id)
+
+    assert bury_rows(functions, request_id, 1) == COME_BACK
+
+    assert outcomes(database, request_id) == [(1, "PENDING", None)]
+    assert job_of(database, request_id) == before
+    end_images(database, token, completed(image))
+    assert bury_rows(functions, request_id, 1) == BURIED
+    assert outcomes(database, request_id) == [(1, "COMPLETED", None)]
+    assert job_of(database, request_id)["images_completed"] == 1
+
+
+def test_of_a_row_in_part_worked_on_the_rest_is_buried(functions, database, bucket, connect):
+    request_id = fanned_out(functions, database, bucket, f"{A}, {B}")
+    lease_row(database, request_id, 1, limit=1)
+
+    assert bury_rows(functions, request_id, 1) == COME_BACK
+    assert outcomes(database, request_id) == [(1, "PENDING", None), (1, "FAILED", "image_abandoned")]
+    assert not executions()
+
+    query(connect, "UPDATE compressed_images SET leased_until = now() WHERE lease_token IS NOT NULL")
+    assert bury_rows(functions, request_id, 1) == BURIED
+    assert [status for _, status, _ in outcomes(database, request_id)] == ["FAILED", "FAILED"]
+    assert job_of(database, request_id)["images_failed"] == 2
+    assert executions() == [f"{request_id}-1"]
+
+
+def test_a_row_that_rests_before_its_next_attempt_is_buried(functions, database, bucket, connect):
+    """Nobody holds it, and its message is spent."""
+    request_id = fanned_out(functions, database, bucket, A)
+    query(connect, "UPDATE compressed_images SET not_before = now() + '5 minutes'")
+
+    assert bury_rows(functions, request_id, 1) == BURIED
+
+    assert outcomes(database, request_id) == [(1, "FAILED", "image_abandoned")]
+
+
+def test_a_letter_that_comes_back_does_not_keep_others_waiting(functions, database, bucket):
+    request_id = fanned_out(functions, database, bucket, A, B)
+    lease_row(database, request_id, 1)
+
+    assert bury_rows(functions, request_id, 1, 2) == COME_BACK
+
+    assert outcomes(database, request_id) == [(1, "PENDING", None), (2, "FAILED", "image_abandoned")]
 
 
 def test_a_row_that_there_is_not_is_buried_in_peace(functions, database, bucket):
@@ -147,8 +207,19 @@ def test_a_buried_upload_ends_its_job_and_tells_why(functions, database, bucket)
     assert bury_file(functions, source) == BURIED
 
     job = job_of(database, request_id)
-    assert job["error_message"] == FILE_MESSAGE
+    assert (job["error_message"], job["source_version"]) == (FILE_MESSAGE, source.version)
     assert executions() == [f"{request_id}-1"]
+
+
+def test_a_later_version_of_an_upload_is_buried_without_its_job(functions, database, bucket):
+    """The first version that was noted is the job; what is put over it by hand is nobody's."""
+    request_id, source = upload(database, bucket, sheet(A))
+    database.execute("accept_source", {"request_id": request_id, "source_version": source.version})
+    before = job_of(database, request_id)
+
+    assert bury_file(functions, ObjectVersion(source.key, bucket.put(source.key, b"x", "text/csv"))) == BURIED
+
+    assert job_of(database, request_id) == before
 
 
 def test_a_buried_upload_that_was_staged_leaves_no_rows(functions, database, bucket, connect):
@@ -178,6 +249,16 @@ def test_a_dropped_file_without_a_job_gets_one_that_failed(functions, database, 
         FILE_MESSAGE,
     ]
     assert executions() == [f"{request_id}-1"]
+
+
+@pytest.mark.parametrize(("default", "told"), [("", None), ("https://shop.example/hook", "https://shop.example/hook")])
+def test_a_buried_drop_reports_where_drops_do(functions, bucket, connect, default, told):
+    functions.values["DEFAULT_WEBHOOK_URL"] = default
+    source = ObjectVersion("drop/a.csv", bucket.put("drop/a.csv", sheet(A), "text/csv"))
+
+    bury_file(functions, source)
+
+    assert query(connect, "SELECT webhook_url, options FROM job_request") == [(told, {})]
 
 
 def test_a_dropped_file_with_a_job_keeps_it(functions, database, bucket, connect):
@@ -212,26 +293,16 @@ def test_a_file_whose_rows_are_done_although_the_fan_out_never_said_so_is_buried
     """The fan-out rang for rows and died before its cursor moved, again and again; workers answered the bell."""
     request_id = fanned_out(functions, database, bucket, A, B)
     query(connect, "UPDATE job_request SET rows_sent = 0")
-    finish_row(database, request_id, 1)
+    token, leased = lease_row(database, request_id, 1)
+    end_images(database, token, *map(completed, leased))
 
-    answer = bury_file(
-        functions, ObjectVersion(f"uploads/{request_id}.csv", job_of(database, request_id)["source_version"])
-    )
+    before = job_of(database, request_id)
 
-    assert answer == BURIED
-    assert ("COMPLETED" in [image["status"] for image in images_of(database, request_id)]) == (
-        job_of(database, request_id)["images_completed"] == 1
-    )
+    assert bury_file(functions, ObjectVersion(f"uploads/{request_id}.csv", before["source_version"])) == BURIED
 
-
-def finish_row(database, request_id, row_number):
-    token = "6f9619ff-8b86-4d01-b42d-00c04fc964ff"
-    keys = {"request_ids": [request_id], "row_numbers": [row_number]}
-    (image,) = database.fetch_all("lease_images", {**keys, "token": token, "lease_seconds": 60})
-    place = {"image_url": "https://images.example/a.jpg", "object_key": "images/a.jpg"}
-    picture = {"format": "jpeg", "outcome": "smaller", "width": 3, "height": 2, "bytes_before": 9, "bytes_after": 8}
-    finished = {"image_id": str(image["image_id"]), "status": "COMPLETED", **place, **picture}
-    database.execute("finish_images", {"finished": json.dumps([finished]), "token": token})
+    assert job_of(database, request_id) == before
+    assert outcomes(database, request_id) == [(1, "COMPLETED", None), (2, "PENDING", None)]
+    assert before["images_completed"] == 1
 
 
 def test_a_file_of_a_job_that_ended_is_left_alone(functions, database, bucket):
@@ -267,6 +338,134 @@ def test_s3s_test_event_is_buried_in_peace(functions, connect):
 
     assert query(connect, "SELECT 1 FROM job_request") == []
     assert not executions()
+
+
+# ── A sheet that is refused while somebody stages it ────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def staging(database, bucket, connect):
+    """A job whose fan-out has staged row 1 under a lease of its own."""
+    request_id, source = upload(database, bucket, sheet(A, B))
+    database.execute("accept_source", {"request_id": request_id, "source_version": source.version})
+    lease = {"request_id": request_id, "token": uuid4()}
+    database.execute("lease_fan_out", {**lease, "source_version": source.version, "lease_seconds": 60})
+    database.transact(partial(stage_row, lease, 1))
+    return lease, source
+
+
+def stage_row(lease, row_number, transaction):
+    """One row, as the fan-out stages it."""
+    assert transaction.fetch_one("hold_fan_out", lease)
+    transaction.execute("advance_rows_staged", {**lease, "row_number": row_number})
+    transaction.copy("copy_images", StringIO(f"{lease['request_id']}\t{row_number}\t1\tChair\t{A}\n"))
+
+
+def let_the_lease_run_out(connect):
+    query(connect, "UPDATE job_request SET fan_out_leased_until = now()")
+
+
+def refuse_beside(connect, lease, source, work):
+    """Refuse the sheet on a connection of its own while `work` is in a transaction; it is made to wait for that."""
+    own, staging = Database(connect), Database(connect)
+    refuser = Thread(target=refuse_sheet, args=(own, lease["request_id"], source.version, FILE_MESSAGE))
+
+    def transaction_that_is_waited_for(transaction):
+        work(transaction)
+        refuser.start()
+        wait_until_blocked(connect)
+
+    staging.transact(transaction_that_is_waited_for)
+    refuser.join(30)
+    for connection in (own, staging):
+        connection.close()
+
+
+def test_a_refusal_that_waits_for_a_staging_leaves_none_of_its_rows(database, connect, staging):
+    lease, source = staging
+    let_the_lease_run_out(connect)
+
+    refuse_beside(connect, lease, source, partial(stage_row, lease, 2))
+
+    job = job_of(database, lease["request_id"])
+    assert (job["error_message"], job["rows_total"], job["rows_staged"]) == (FILE_MESSAGE, 0, 0)
+    assert images_of(database, lease["request_id"]) == []
+
+
+def test_a_refusal_that_waits_for_the_totals_changes_nothing(database, connect, staging):
+    lease, source = staging
+    let_the_lease_run_out(connect)
+
+    def stage_the_last(transaction):
+        stage_row(lease, 2, transaction)
+        transaction.execute("declare_totals", {**lease, "rows_total": 2, "rows_failed": 0, "images_total": 2})
+
+    refuse_beside(connect, lease, source, stage_the_last)
+
+    job = job_of(database, lease["request_id"])
+    assert (job["error_message"], job["rows_total"], job["finalizable_at"]) == (None, 2, None)
+    assert outcomes(database, lease["request_id"]) == [(1, "PENDING", None), (2, "PENDING", None)]
+
+
+def test_a_sheet_under_anothers_fan_out_is_not_refused(functions, database, staging):
+    lease, source = staging
+    before = job_of(database, lease["request_id"])
+
+    assert bury_file(functions, source) == BURIED
+    refuse_sheet(database, lease["request_id"], source.version, "Another's reason.", uuid4())
+
+    assert job_of(database, lease["request_id"]) == before
+    assert outcomes(database, lease["request_id"]) == [(1, "PENDING", None)]
+    assert not executions()
+
+
+def test_a_sheet_whose_fan_out_died_is_refused(functions, database, connect, staging):
+    lease, source = staging
+    let_the_lease_run_out(connect)
+
+    assert bury_file(functions, source) == BURIED
+
+    assert job_of(database, lease["request_id"])["error_message"] == FILE_MESSAGE
+    assert images_of(database, lease["request_id"]) == []
+
+
+def test_a_fan_out_refuses_the_sheet_that_it_holds(database, staging):
+    lease, source = staging
+
+    refuse_sheet(database, lease["request_id"], source.version, "No sheet.", lease["token"])
+
+    job = job_of(database, lease["request_id"])
+    assert (job["error_message"], job["fan_out_token"], job["fan_out_leased_until"]) == ("No sheet.", None, None)
+    assert images_of(database, lease["request_id"]) == []
+
+
+def test_a_fan_out_whose_sheet_was_refused_has_lost_its_lease(database, connect, staging):
+    lease, source = staging
+    let_the_lease_run_out(connect)
+    refuse_sheet(database, lease["request_id"], source.version, FILE_MESSAGE)
+
+    assert database.fetch_one("hold_fan_out", lease) is None
+
+
+@pytest.mark.parametrize("version", [None, "another"])
+def test_a_refusal_of_another_version_changes_nothing(database, connect, staging, version):
+    lease, _ = staging
+    let_the_lease_run_out(connect)
+    before = job_of(database, lease["request_id"])
+
+    refuse_sheet(database, lease["request_id"], version, FILE_MESSAGE)
+
+    assert job_of(database, lease["request_id"]) == before
+    assert outcomes(database, lease["request_id"]) == [(1, "PENDING", None)]
+
+
+def test_a_sheet_is_refused_once_with_the_first_reason(database, connect, staging):
+    lease, source = staging
+    let_the_lease_run_out(connect)
+    for reason in ("The first.", "The second."):
+        refuse_sheet(database, lease["request_id"], source.version, reason)
+
+    assert job_of(database, lease["request_id"])["error_message"] == "The first."
 
 
 # ── Batches ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,12 +1,16 @@
 """The connection to Postgres: what it repeats, what it does not, and what it leaves behind."""
 
+import re
+import traceback
+from io import StringIO
 from threading import Barrier, Thread
+from uuid import uuid4
 
 import psycopg2
 import pytest
 
 from imagejobs import database as database_module
-from imagejobs.database import ATTEMPTS, Database
+from imagejobs.database import ATTEMPTS, Database, StatementFailed
 from tests.integration.jobs import job_of, query, upload
 
 
@@ -237,6 +241,74 @@ def test_after_an_exception_the_connection_is_good_for_more(database, connect):
     database.transact(count)
 
     assert counted(connect) == [1, 0]
+
+
+# ── What a refused statement says ───────────────────────────────────────────────────────────────────────────────────
+
+SECRET_URL = "https://shop.example/a.jpg?token=s3cret"
+
+
+def break_check(transaction):
+    job = {"request_id": uuid4(), "source_key": SECRET_URL, "source_version": "1"}
+    columns = {"owner": "shop", "options": "{}", "webhook_url": SECRET_URL, **job}
+    transaction.execute("insert_dropped_job", columns)
+    run = {"event_id": "evt_1", "attempt": 0, "status_code": None, "error_message": SECRET_URL, "outcome": "retry"}
+    transaction.execute("record_delivery", {**job, **run})
+
+
+def break_copy(transaction):
+    transaction.copy("copy_images", StringIO(f"{uuid4()}\t1\t1\tChair\t{SECRET_URL}\n"))
+
+
+def break_copy_format(transaction):
+    transaction.copy("copy_images", StringIO(f"{uuid4()}\tone\t1\tChair\t{SECRET_URL}\n"))
+
+
+def break_json(transaction):
+    options = {"options": f'{{"a": "{SECRET_URL}\\u0000"', "owner": "shop", "webhook_url": None}
+    transaction.execute("insert_uploaded_job", {"request_id": uuid4(), "source_key": "uploads/a.csv", **options})
+
+
+def break_null(transaction):
+    job = {"request_id": uuid4(), "owner": None, "source_key": SECRET_URL, "options": "{}", "webhook_url": SECRET_URL}
+    transaction.fetch_all("insert_uploaded_job", job)
+
+
+@pytest.mark.parametrize(
+    ("work", "statement"),
+    [
+        (break_check, "record_delivery"),
+        (break_copy, "copy_images"),
+        (break_copy_format, "copy_images"),
+        (break_json, "insert_uploaded_job"),
+        (break_null, "insert_uploaded_job"),
+    ],
+)
+def test_a_refused_statement_says_which_and_why_without_the_rows_values(database, connect, work, statement):
+    """Postgres quotes the row, and where in it the trouble is; a log would keep a URL with its query."""
+    with pytest.raises(StatementFailed) as caught:
+        database.transact(work)
+
+    assert str(caught.value).startswith(f"{statement}: ")
+    assert len(str(caught.value)) > len(statement) + 20
+    logged = "".join(traceback.format_exception(caught.value))
+    assert not re.search("s3cret|shop\\.example|DETAIL|CONTEXT", logged)
+    assert (caught.value.__cause__, caught.value.__suppress_context__) == (None, True)
+    assert query(connect, "SELECT 1 FROM job_request") == []
+
+
+def test_a_refused_statement_is_not_run_again(database):
+    runs = []
+
+    def work(transaction):
+        runs.append(1)
+        break_null(transaction)
+
+    with pytest.raises(StatementFailed):
+        database.transact(work)
+
+    assert len(runs) == 1
+    assert database.fetch_all("list_migrations")
 
 
 # ── What it leaves behind ───────────────────────────────────────────────────────────────────────────────────────────

@@ -6,11 +6,12 @@ from urllib.parse import quote_plus
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from psycopg2.extras import Json
 
 from imagejobs.bucket import ObjectVersion
 from imagejobs.steps import fan_out as fan_out_step
-from imagejobs.steps.fan_out import FanOut
+from imagejobs.steps.fan_out import MAX_ATTEMPTS, Clock, FanOut
 from tests.integration.jobs import (
     executions,
     images_of,
@@ -47,7 +48,7 @@ def fan_out(database, bucket, row_queue, upload_queue, finalizer) -> FanOut:
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Many chunks of a small sheet."""
-    monkeypatch.setattr(fan_out_step, "STAGE_ROWS", 2)
+    monkeypatch.setattr(fan_out_step, "STAGE_CHARACTERS", 150)  # two rows of `sheet`
     monkeypatch.setattr(fan_out_step, "SEND_ROWS", 2)
 
 
@@ -112,11 +113,11 @@ def test_a_fan_out_killed_while_staging_goes_on_where_it_stopped(
     request_id, source = upload(database, bucket, sheet(*[A] * 5))
     stage_chunk, staged = fan_out_step._stage_chunk, []
 
-    def die_after(job, chunk, transaction):
+    def die_after(job, row_number, chunk, transaction):
         if len(staged) == chunks_before:
             raise Crash
         staged.append(chunk)
-        stage_chunk(job, chunk, transaction)
+        stage_chunk(job, row_number, chunk, transaction)
 
     monkeypatch.setattr(fan_out_step, "_stage_chunk", die_after)
     with pytest.raises(Crash):
@@ -146,7 +147,7 @@ def test_a_chunk_whose_commit_reply_was_lost_is_not_staged_twice(fan_out, databa
     job = transact(
         lambda t: t.fetch_one("lease_fan_out", {"request_id": request_id, "source_version": source.version, **lease})
     )
-    fan_out._stage(job, source, plenty)
+    fan_out._stage(job, source, Clock(plenty, plenty()))
 
     monkeypatch.setattr(database, "transact", transact)
     assert positions(database, request_id) == [(1, 1), (2, 1)]
@@ -181,7 +182,7 @@ def test_a_fan_out_short_of_time_hands_over_through_its_own_queue(fan_out, datab
     invocations = 0
     events = [source]
     while events:
-        ticks = iter([300.0] * 3)  # one tick for the lease, two for chunks
+        ticks = iter([300.0] * 3)  # one for all of its time, two for chunks
         for event in events:
             fan_out.run(event, partial(next, ticks, 0.0))
         invocations += 1
@@ -298,3 +299,83 @@ def test_any_text_survives_the_copy_into_postgres(fan_out, database, bucket):
     fan_out.run(source, plenty)
 
     assert [image["product_name"] for image in images_of(database, request_id)] == [name]
+
+
+def test_a_failure_gives_the_lease_up_so_that_the_next_delivery_goes_on(
+    fan_out, database, bucket, row_queue, monkeypatch
+):
+    request_id, source = upload(database, bucket, sheet(A, B))
+    ring_rows = type(row_queue).ring_rows
+    monkeypatch.setattr(type(row_queue), "ring_rows", lambda *_: (_ for _ in ()).throw(ConnectionError("SQS is away")))
+    with pytest.raises(ConnectionError):
+        fan_out.run(source, plenty)
+    monkeypatch.setattr(type(row_queue), "ring_rows", ring_rows)
+
+    fan_out.run(source, plenty)
+
+    assert positions(database, request_id) == [(1, 1), (2, 1)]
+    assert rows_in(received(row_queue)) == [1, 2]
+
+
+def test_a_sheet_that_can_never_be_read_is_given_up(fan_out, database, bucket):
+    request_id, source = upload(database, bucket, sheet(A))
+    boto3.client("s3").delete_object(Bucket=bucket.name, Key=source.key, VersionId=source.version)
+    for _ in range(MAX_ATTEMPTS):
+        with pytest.raises(ClientError):
+            fan_out.run(source, plenty)
+
+    fan_out.run(source, plenty)
+
+    job = job_of(database, request_id)
+    assert "given up" in job["error_message"]
+    assert executions() == [f"{request_id}-1"]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_fan_out_whose_lease_was_taken_over_stops_and_stages_nothing_more(
+    fan_out, database, bucket, row_queue, connect, monkeypatch
+):
+    request_id, source = upload(database, bucket, sheet(*[A] * 5))
+    stage_chunk, staged = fan_out_step._stage_chunk, []
+
+    def lose_the_lease_after_one(job, row_number, chunk, transaction):
+        if staged:
+            query(connect, "UPDATE job_request SET fan_out_token = gen_random_uuid()")
+        staged.append(row_number)
+        stage_chunk(job, row_number, chunk, transaction)
+
+    monkeypatch.setattr(fan_out_step, "_stage_chunk", lose_the_lease_after_one)
+    fan_out.run(source, plenty)
+
+    assert positions(database, request_id) == [(1, 1), (2, 1)]
+    assert received(row_queue) == []
+    assert job_of(database, request_id)["fan_out_token"] is not None
+
+
+def test_a_name_of_any_length_is_kept_short_beside_each_image(fan_out, database, bucket):
+    long_name = "n" * 130_000
+    body = f'S. No.,Product Name,Input Image Urls\n1,{long_name},"{A},{B}"\n'.encode()
+    request_id, source = upload(database, bucket, body)
+
+    fan_out.run(source, plenty)
+
+    assert {image["product_name"] for image in images_of(database, request_id)} == {"n" * 500}
+
+
+def test_a_key_too_long_for_its_result_ends_the_job_with_the_reason(fan_out, connect, bucket):
+    key = "drop/" + "n" * 1000 + ".csv"
+
+    fan_out.run(ObjectVersion(key, bucket.put(key, sheet(A), "text/csv")), plenty)
+
+    ((message,),) = query(connect, "SELECT error_message FROM job_request")
+    assert "longer than" in message
+
+
+def test_bad_metadata_is_told_to_the_webhook_beside_it(fan_out, connect, bucket):
+    metadata = {"quality": "999", "webhook-url": "https://shop.example/hook"}
+
+    fan_out.run(drop_with_metadata(bucket, metadata), plenty)
+
+    assert query(connect, "SELECT webhook_url, error_message IS NOT NULL FROM job_request") == [
+        ("https://shop.example/hook", True)
+    ]

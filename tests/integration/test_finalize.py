@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from imagejobs.bucket import ObjectVersion
+from imagejobs.database import StatementFailed
 from imagejobs.steps import finalize as finalize_step
 from imagejobs.webhook import RETRY_DELAYS_SECONDS
-from tests.integration.handlers import PROJECT, body_of, file_event, keys_in, load_event
-from tests.integration.jobs import HEADER, finish, images_of, job_of, query, sheet, upload
+from tests.integration.handlers import PROJECT, body_of, file_event, finish, keys_in, load_event
+from tests.integration.jobs import HEADER, images_of, job_of, query, sheet, upload
 
 A, B, C = (f"https://shop.example/{name}.jpg" for name in "abc")
 HOOK = "https://shop.example/hooks/images"
@@ -35,7 +36,7 @@ def dropped(functions, bucket, connect, key, body):
     """A job whose CSV was dropped and fanned out."""
     version = bucket.put(key, body, "text/csv")
     functions.invoke("fan_out", file_event(ObjectVersion(key, version)))
-    ((request_id,),) = query(connect, "SELECT request_id FROM job_request WHERE source_key = %s", key)
+    ((request_id,),) = query(connect, "SELECT request_id FROM job_request WHERE source_version = %s", version)
     return request_id
 
 
@@ -52,7 +53,7 @@ def close_job(functions, request_id, result, generation=1):
 
 
 def closed(functions, request_id):
-    """The job ended; what `close_job` says of the webhook."""
+    """The job closed; the webhook that `close_job` has sent."""
     return close_job(functions, request_id, write_result(functions, request_id))["webhook"]
 
 
@@ -82,7 +83,7 @@ def test_the_finished_csv_is_the_users_own_with_the_outcome_beside_it(functions,
     result = write_result(functions, request_id)
 
     key = f"results/{request_id}.csv"
-    assert result["result_key"] == key
+    assert result == {"result_key": key, "result_version": result["result_version"], "error_message": None}
     written = table(body_of(bucket, key))
     assert written[0] == ["Shop", "Product Name", "Input Image Urls", "S. No.", "Note", *NEW_COLUMNS]
     chairs, empty, formula, lamp, short = written[1:]
@@ -124,7 +125,19 @@ def test_images_are_paired_with_their_rows_across_pages(functions, database, buc
 
 
 @pytest.mark.parametrize(
-    "name", ["products.csv", "Küche + Bäder/März 2026.csv", "100% & more?.csv", "日本語.csv", "no extension", "A.CSV"]
+    "name",
+    [
+        "products.csv",
+        "Küche + Bäder/März 2026.csv",
+        "100% & more?.csv",
+        "日本語.csv",
+        "no extension",
+        "A.CSV",
+        "uploads/a.csv",
+        "drop/a.csv",
+        "uploads/drop/uploads/a.csv",
+        "results/a.csv",
+    ],
 )
 def test_a_dropped_file_gets_its_result_under_the_same_name(functions, database, bucket, connect, name):
     request_id = dropped(functions, bucket, connect, f"drop/{name}", sheet(A))
@@ -152,7 +165,7 @@ def test_a_refused_sheet_gets_an_error_file_instead(functions, database, bucket,
 
     result = write_result(functions, request_id)
 
-    assert result == {"result_key": None, "result_version": None}
+    assert result == {"result_key": None, "result_version": None, "error_message": None}
     assert sorted(keys_in(bucket)) == ["drop/Küche 1.csv", "results/Küche 1.csv.error.json"]
     assert json.loads(body_of(bucket, "results/Küche 1.csv.error.json")) == {
         "request_id": str(request_id),
@@ -160,6 +173,19 @@ def test_a_refused_sheet_gets_an_error_file_instead(functions, database, bucket,
         "message": message,
     }
     assert "Product Name" in message
+
+
+def test_the_finished_csv_takes_the_place_of_an_earlier_files_error(functions, database, bucket, connect):
+    """A listing of results/ says how the last file of that name ended."""
+    refused = dropped(functions, bucket, connect, "drop/products.csv", b"a;b;c\n1;2;3\n")
+    write_result(functions, refused)
+    mended = dropped(functions, bucket, connect, "drop/products.csv", sheet(A))
+    finish(database, mended)
+    assert "results/products.csv.error.json" in keys_in(bucket)
+
+    write_result(functions, mended)
+
+    assert sorted(keys_in(bucket)) == ["drop/products.csv", "results/products.csv"]
 
 
 def test_writing_the_result_twice_gives_the_same_bytes(functions, database, bucket):
@@ -207,7 +233,7 @@ def test_a_job_with_any_image_is_completed(functions, database, bucket):
 @pytest.mark.parametrize(
     ("cells", "failing", "reason"),
     [
-        ([f"{A}, {B}"], {(1, 1), (1, 2)}, "None of the 2 images could be compressed"),
+        ([f"{A}, {B}"], {(1, 1), (1, 2)}, "No image could be compressed (2 failed)"),
         (["", ""], set(), "None of the 2 rows names an image"),
     ],
 )
@@ -249,6 +275,46 @@ def test_closing_twice_says_and_leaves_the_same(functions, database, bucket):
     assert job_of(database, request_id) == job
 
 
+def unwritable():
+    """What the state machine passes on when every attempt to write the result has failed."""
+    definition = yaml.safe_load((PROJECT / "statemachine" / "finalizer.asl.yaml").read_text(encoding="utf-8"))
+    return definition["States"]["ResultUnwritable"]["Result"]
+
+
+def test_a_job_whose_result_cannot_be_written_failed_and_says_so(functions, database, bucket):
+    request_id = fanned_out(functions, database, bucket, sheet(A, B), webhook_url=HOOK)
+    finish(database, request_id)
+
+    body = json.loads(close_job(functions, request_id, unwritable())["webhook"]["body"])
+
+    job = job_of(database, request_id)
+    assert (job["status"], job["completion_percentage"], job["result_key"]) == ("FAILED", 100, None)
+    assert job["error_message"].startswith("The finished CSV could not be written; ")
+    assert (body["status"], body["message"], body["result_url"]) == ("FAILED", job["error_message"], None)
+    assert body["images_completed"] == 2
+
+
+def test_a_result_that_is_written_after_all_does_not_change_how_the_job_ended(functions, database, bucket):
+    """Its caller may have been told already."""
+    request_id = fanned_out(functions, database, bucket, sheet(A), webhook_url=HOOK)
+    finish(database, request_id)
+    first = close_job(functions, request_id, unwritable())
+    job = job_of(database, request_id)
+
+    assert close_job(functions, request_id, write_result(functions, request_id)) == first
+    assert job_of(database, request_id) == job
+
+
+def test_a_refused_sheet_whose_error_file_cannot_be_written_keeps_a_reason(functions, database, bucket):
+    request_id = fanned_out(functions, database, bucket, b"a,b\n1,2\n")
+    reason = job_of(database, request_id)["error_message"]
+
+    close_job(functions, request_id, unwritable())
+
+    job = job_of(database, request_id)
+    assert (job["status"], job["error_message"]) == ("FAILED", reason)
+
+
 @pytest.fixture
 def of_generation_2(functions, database, bucket, connect):
     """A job whose first finalizer failed, its second one under way; its id, and what the first step wrote."""
@@ -268,7 +334,7 @@ def test_an_execution_of_an_older_generation_closes_nothing(functions, database,
     assert job_of(database, request_id)["status"] == "COMPLETED"
 
 
-def test_an_execution_of_an_older_generation_tells_nobody(functions, of_generation_2):
+def test_an_execution_of_an_older_generation_tells_nobody_and_settles_nothing(functions, database, of_generation_2):
     request_id, result = of_generation_2
 
     early = close_job(functions, request_id, result, generation=1)
@@ -276,16 +342,86 @@ def test_an_execution_of_an_older_generation_tells_nobody(functions, of_generati
     late = close_job(functions, request_id, result, generation=1)
 
     assert event["webhook"]["event_id"] == f"evt_{request_id}-2"
-    assert early == late == {"webhook": None}
+    assert early == late == {"webhook": None, "attempt": 0}
+    assert job_of(database, request_id)["settled_at"] is None
 
 
 def test_a_job_with_work_left_is_not_closed(functions, database, bucket):
     request_id = fanned_out(functions, database, bucket, sheet(A, B))
 
-    close_job(functions, request_id, {"result_key": "results/a.csv", "result_version": "1"})
+    early = close_job(functions, request_id, load_event("finalize-close_job")["state"]["result"])
 
+    assert early == {"webhook": None, "attempt": 0}
     job = job_of(database, request_id)
     assert (job["status"], job["completion_percentage"], job["result_key"]) == ("PROCESSING", 0, None)
+    assert job["settled_at"] is None
+
+
+def test_a_job_without_a_webhook_is_settled_when_it_is_closed(functions, database, bucket):
+    request_id = fanned_out(functions, database, bucket, sheet(A))
+    finish(database, request_id)
+
+    result = write_result(functions, request_id)
+    assert job_of(database, request_id)["settled_at"] is None
+    assert close_job(functions, request_id, result) == {"webhook": None, "attempt": 0}
+    settled_at = job_of(database, request_id)["settled_at"]
+    close_job(functions, request_id, result)
+
+    assert settled_at
+    assert job_of(database, request_id)["settled_at"] == settled_at
+
+
+def test_a_job_with_a_webhook_is_not_settled_before_it_is_told(functions, database, told):
+    assert told["attempt"] == 1
+    assert job_of(database, told["request_id"])["settled_at"] is None
+
+
+@pytest.mark.parametrize("recorded", [1, 3, 9])
+def test_closing_again_goes_on_with_the_attempt_that_was_not_recorded_yet(functions, told, recorded):
+    """Another execution takes over the schedule of the one that stopped."""
+    for attempt in range(1, recorded + 1):
+        record(functions, told["request_id"], attempt)
+
+    assert close_again(functions, told) == {"webhook": told["webhook"], "attempt": recorded + 1}
+
+
+@pytest.mark.parametrize(("attempt", "status_code"), [(1, 200), (2, 410), (10, 503)])
+def test_closing_again_sends_nothing_once_the_sending_has_ended(functions, told, attempt, status_code):
+    record(functions, told["request_id"], attempt, status_code)
+
+    assert close_again(functions, told) == {"webhook": None, "attempt": 0}
+
+
+def test_closing_again_settles_a_job_whose_last_delivery_did_not(functions, database, connect, told):
+    record(functions, told["request_id"], 1, 200)
+    query(connect, "UPDATE job_request SET settled_at = NULL")
+
+    assert close_again(functions, told) == {"webhook": None, "attempt": 0}
+
+    assert job_of(database, told["request_id"])["settled_at"]
+
+
+def test_the_attempts_of_an_older_generation_do_not_count(functions, connect, told):
+    record(functions, told["request_id"], 1, 200)
+    query(connect, "UPDATE job_request SET generation = 2, settled_at = NULL")
+
+    again = close_job(functions, told["request_id"], told["result"], generation=2)
+
+    assert again["webhook"]["event_id"] == f"evt_{told['request_id']}-2"
+    assert again["attempt"] == 1
+
+
+@pytest.fixture
+def told(functions, database, bucket):
+    """A job that was closed and has a webhook to send: its id, its result, and what `close_job` returned."""
+    request_id = fanned_out(functions, database, bucket, sheet(A), webhook_url=HOOK)
+    finish(database, request_id)
+    result = write_result(functions, request_id)
+    return {"request_id": request_id, "result": result, **close_job(functions, request_id, result)}
+
+
+def close_again(functions, told):
+    return close_job(functions, told["request_id"], told["result"])
 
 
 # ── The webhook's event ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -350,7 +486,7 @@ def test_the_event_of_a_job_without_any_image_says_why_and_where(functions, data
     body = json.loads(closed(functions, request_id)["body"])
 
     assert body["status"] == "FAILED"
-    assert body["message"].startswith("None of the 1 images")
+    assert body["message"].startswith("No image could be compressed (1 failed)")
     assert body["result_url"] == f"{API}/job/{request_id}/result"
 
 
@@ -363,10 +499,12 @@ def request_id(database, bucket):
     return upload(database, bucket, sheet(A), webhook_url=HOOK)[0]
 
 
-def record(functions, request_id, attempt, status_code=503, *, retry_after_seconds=None, error_message=None):
+def record(
+    functions, request_id, attempt, status_code=503, *, retry_after_seconds=None, error_message=None, generation=1
+):
     event = load_event("finalize-record_attempt")
-    event["state"].update(request_id=str(request_id), attempt=attempt)
-    event["state"]["webhook"]["event_id"] = f"evt_{request_id}-1"
+    event["state"].update(request_id=str(request_id), generation=generation, attempt=attempt)
+    event["state"]["webhook"]["event_id"] = f"evt_{request_id}-{generation}"
     event["state"]["answer"] = {
         "status_code": status_code,
         "retry_after_seconds": retry_after_seconds,
@@ -426,6 +564,12 @@ def test_the_schedule_is_scaled_by_the_stacks_parameter(functions, request_id):
     assert record(functions, request_id, 1)["delay_seconds"] == 1
 
 
+def test_a_receivers_wish_is_not_scaled(functions, request_id):
+    functions.values["WEBHOOK_TIME_SCALE"] = "0.01"
+
+    assert record(functions, request_id, 1, 429, retry_after_seconds=600.0)["delay_seconds"] == 600
+
+
 def test_a_delay_is_what_a_wait_state_takes(functions, request_id):
     delays = [record(functions, request_id, attempt)["delay_seconds"] for attempt in range(1, 11)]
 
@@ -447,6 +591,37 @@ def test_attempts_of_another_generation_are_recorded_beside(functions, connect, 
     record(functions, request_id, 1)
 
     assert len(deliveries(connect)) == 2
+
+
+@pytest.mark.parametrize(
+    ("attempt", "status_code", "is_settled"),
+    [(1, 200, True), (1, 410, True), (10, 503, True), (1, 503, False), (9, None, False), (3, 302, False)],
+)
+def test_the_attempt_that_ends_the_sending_settles_the_job(functions, database, told, attempt, status_code, is_settled):
+    before = job_of(database, told["request_id"])
+
+    record(functions, told["request_id"], attempt, status_code)
+
+    after = job_of(database, told["request_id"])
+    assert (after.pop("settled_at") is not None) == is_settled
+    assert after == {name: value for name, value in before.items() if name != "settled_at"}
+
+
+def test_an_attempt_of_an_older_generation_does_not_settle_the_job(functions, database, connect, told):
+    query(connect, "UPDATE job_request SET generation = 2")
+
+    assert record(functions, told["request_id"], 1, 200, generation=1)["outcome"] == "delivered"
+
+    assert job_of(database, told["request_id"])["settled_at"] is None
+    assert deliveries(connect) == [(1, 200, None, "delivered")]
+
+
+def test_a_job_is_settled_with_the_record_of_the_attempt_or_not_at_all(functions, connect, told):
+    query(connect, "ALTER TABLE job_request ADD CONSTRAINT unsettled CHECK (settled_at IS NULL)")
+    with pytest.raises(StatementFailed, match="settle_job"):
+        record(functions, told["request_id"], 1, 200)
+
+    assert deliveries(connect) == []
 
 
 # ── The state machine ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -59,12 +59,11 @@ def deliver_rows(functions, row_queue):
 
 def finalize(functions, request_id):
     """What the state machine does, up to the first attempt at the webhook."""
-    state = {"request_id": str(request_id), "generation": 1}
-    state["result"] = functions.invoke("finalize", {"step": "write_result", "state": state})
-    webhook = functions.invoke("finalize", {"step": "close_job", "state": state})["webhook"]
-    attempt = {"request_id": str(request_id), "webhook": webhook, "attempt": 1}
-    attempt["answer"] = functions.invoke("send_webhook", webhook)
-    return functions.invoke("finalize", {"step": "record_attempt", "state": attempt})
+    identity = {"request_id": str(request_id), "generation": 1}
+    result = functions.invoke("finalize", {"step": "write_result", "state": identity})
+    closed = functions.invoke("finalize", {"step": "close_job", "state": {**identity, "result": result}})
+    answer = functions.invoke("send_webhook", closed["webhook"])
+    return functions.invoke("finalize", {"step": "record_attempt", "state": {**identity, **closed, "answer": answer}})
 
 
 def test_an_upload_comes_back_as_compressed_images_a_finished_csv_and_a_signed_webhook(
@@ -81,6 +80,7 @@ def test_an_upload_comes_back_as_compressed_images_a_finished_csv_and_a_signed_w
     assert deliver_rows(functions, row_queue) == {"batchItemFailures": []}
     assert executions() == [f"{request_id}-1"]
     assert finalize(functions, request_id)["outcome"] == "delivered"
+    assert job_of(database, request_id)["settled_at"]
 
     status = content_of(functions.invoke("api", api_event("status", request_id)))
     assert (status["status"], status["images_completed"], status["images_failed"]) == ("COMPLETED", 2, 1)
@@ -131,6 +131,32 @@ def test_s3s_test_event_is_acknowledged(functions, connect):
 
 def test_rows_that_there_are_not_are_acknowledged(functions):
     assert functions.invoke("compress", load_event("compress")) == {"batchItemFailures": []}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "not JSON",
+        "null",
+        "[]",
+        {"row_number": 1},
+        {"request_id": "no-uuid", "row_number": 1},
+        {"request_id": 7, "row_number": 1},
+        {"request_id": "3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10", "row_number": None},
+    ],
+    ids=str,
+)
+def test_a_message_that_names_no_row_fails_alone(functions, shop, database, bucket, row_queue, bad):
+    """The dead-letter queue is its place; the others of its batch are worked on."""
+    cells = [shop.url(f"/good-{number}") for number in (1, 2)]
+    source = ObjectVersion("drop/a.csv", bucket.put("drop/a.csv", sheet(*cells), "text/csv"))
+    functions.invoke("fan_out", file_event(source))
+    first, second = [message.body for message in received(row_queue)]
+
+    answer = functions.invoke("compress", sqs_event("compress", first, bad, second))
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "message-2"}]}
+    assert [image["status"] for image in images_of(database, first["request_id"])] == ["COMPLETED", "COMPLETED"]
 
 
 def test_rows_in_another_workers_hands_are_given_back(functions, database, bucket, connect, row_queue):

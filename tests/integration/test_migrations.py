@@ -10,7 +10,7 @@ import pytest
 from imagejobs import migrations
 from imagejobs.database import Database
 from imagejobs.migrations import migrate
-from tests.integration.handlers import load_event
+from tests.integration.handlers import load_event, wait_until_blocked
 from tests.integration.jobs import query
 
 NAMES = [name for _, name, _ in migrations.migrations()]
@@ -155,15 +155,6 @@ def migrate_at_once(connect, monkeypatch):
     return results
 
 
-def wait_until_blocked(connect):
-    """Until a connection to this database waits for another one's lock."""
-    sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    for _ in range(2000):
-        if query(connect, f"SELECT pg_sleep(0.005); {sql}"):
-            return
-    raise AssertionError("The second run did not wait for the first.")
-
-
 # ── The tables that users know ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -191,6 +182,15 @@ def test_a_deleted_job_takes_its_images_and_deliveries_along(connect):
     query(connect, "DELETE FROM job_request")
 
     assert query(connect, "SELECT 1 FROM compressed_images") == query(connect, "SELECT 1 FROM webhook_delivery") == []
+
+
+def test_a_new_job_is_one_that_nobody_has_worked_on(connect):
+    query(connect, JOB + IMAGE)
+
+    job = "SELECT status, generation, finalizer_run, fan_out_attempt, settled_at, swept_at FROM job_request"
+    assert query(connect, job) == [("PENDING", 1, 1, 0, None, None)]
+    image = "SELECT status, attempt, crashes, not_before <= now(), lease_token FROM compressed_images"
+    assert query(connect, image) == [("PENDING", 0, 0, True, None)]
 
 
 # ── What the schema refuses ─────────────────────────────────────────────────────────────────────────────────────────
@@ -228,6 +228,8 @@ ILLEGAL = [
     ("job_request", "rows_sent = 2"),
     ("job_request", "fan_out_token = gen_random_uuid()"),
     ("job_request", "fan_out_leased_until = now()"),
+    ("job_request", "settled_at = now()"),
+    ("job_request", "settled_at = now(), status = 'PROCESSING', finalizable_at = now()"),
     ("compressed_images", "row_number = 0"),
     ("compressed_images", "position = 0"),
     ("compressed_images", "status = 'PROCESSING'"),
@@ -255,6 +257,8 @@ LEGAL = [
     ("job_request", "status = 'PROCESSING', completion_percentage = 99, finalizable_at = now()"),
     ("job_request", "status = 'COMPLETED', completion_percentage = 100, finalizable_at = now()"),
     ("job_request", "status = 'FAILED', completion_percentage = 100, finalizable_at = now()"),
+    ("job_request", "status = 'COMPLETED', finalizable_at = now(), settled_at = now()"),
+    ("job_request", "status = 'FAILED', finalizable_at = now(), settled_at = now(), finalizer_run = 2"),
     ("job_request", "images_completed = 1, images_failed = 1, rows_sent = 1"),
     ("job_request", "fan_out_token = gen_random_uuid(), fan_out_leased_until = now()"),
     ("compressed_images", LEASED),

@@ -4,10 +4,11 @@ from uuid import uuid4
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
 
 from imagejobs.bucket import ObjectVersion
-from imagejobs.queues import SEND_ATTEMPTS, Message, MessagesNotSent, Queue, Row
+from imagejobs.queues import MAX_VISIBILITY_SECONDS, SEND_ATTEMPTS, Message, MessagesNotSent, Queue, Row
 from tests.integration.handlers import load_event
 from tests.integration.jobs import received, rows_in
 
@@ -142,8 +143,8 @@ def test_a_message_that_is_shown_again_at_once_is_there(row_queue):
     assert rows_in(received(row_queue)) == [1]
 
 
-@pytest.mark.parametrize(("seconds", "asked"), [(-3, 0), (0, 0), (0.4, 0), (14.6, 15), (60, 60)], ids=str)
-def test_a_message_is_shown_again_after_whole_seconds(stubbed, seconds, asked):
+@pytest.mark.parametrize(("seconds", "asked"), [(0, 0), (0.01, 1), (14.1, 15), (14.9, 15), (60, 60)], ids=str)
+def test_a_message_is_shown_again_after_whole_seconds_and_never_early(stubbed, seconds, asked):
     queue, stub = stubbed
     stub.add_response(
         "change_message_visibility", {}, {"QueueUrl": URL, "ReceiptHandle": "receipt", "VisibilityTimeout": asked}
@@ -171,6 +172,39 @@ def test_a_message_whose_work_failed_comes_back_later_each_time(stubbed):
 
     for receive_count in range(1, 6):
         queue.back_off(Message("id", "receipt", receive_count, {}))
+
+
+def test_a_message_that_fails_for_ever_waits_no_longer_than_sqs_allows(stubbed):
+    queue, stub = stubbed
+    asked = {"QueueUrl": URL, "ReceiptHandle": "receipt", "VisibilityTimeout": MAX_VISIBILITY_SECONDS}
+    stub.add_response("change_message_visibility", {}, asked)
+
+    queue.back_off(Message("id", "receipt", 100, {}))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        ClientError({"Error": {"Code": "ReceiptHandleIsInvalid", "Message": "Expired."}}, "ChangeMessageVisibility"),
+        EndpointConnectionError(endpoint_url=URL),
+    ],
+    ids=["SQS refuses", "SQS is away"],
+)
+def test_a_message_that_cannot_even_be_hidden_is_left_to_the_queues_time_out(stubbed, monkeypatch, refusal):
+    """The failure that made it back off is the one to report, not this one."""
+    queue, _ = stubbed
+    asked = []
+
+    def refuse(**parameters):
+        asked.append(parameters["VisibilityTimeout"])
+        raise refusal
+
+    monkeypatch.setattr(queue._client, "change_message_visibility", refuse)
+    queue.back_off(Message("id", "receipt", 1, {}))
+    with pytest.raises(type(refusal)):
+        queue.show_again(Message("id", "receipt", 1, {}), 5)
+
+    assert asked == [10, 5]
 
 
 def test_the_deliveries_of_a_message_are_counted():

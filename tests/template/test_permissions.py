@@ -31,12 +31,14 @@ ALLOWED = {
     | {("sqs:ChangeMessageVisibility", "${UploadQueue.Arn}")}
     | STARTS_FINALIZER,
     "compress": READS_DATABASE_SECRET
-    | {("s3:PutObject", "${Bucket.Arn}/images/*"), ("sqs:ChangeMessageVisibility", "${RowQueue.Arn}")}
+    | {("s3:PutObject", "${Bucket.Arn}/images/*")}
+    | {("sqs:ChangeMessageVisibility", "${RowQueue.Arn}"), ("sqs:SendMessage", "${RowQueue.Arn}")}
     | STARTS_FINALIZER,
     "bury": READS_DATABASE_SECRET | STARTS_FINALIZER,
     "finalize": READS_DATABASE_SECRET
     | READS_SHEETS
-    | {("s3:PutObject", "${Bucket.Arn}/results/*"), ("s3:AbortMultipartUpload", "${Bucket.Arn}/results/*")},
+    | {("s3:PutObject", "${Bucket.Arn}/results/*"), ("s3:AbortMultipartUpload", "${Bucket.Arn}/results/*")}
+    | {("s3:DeleteObject", "${Bucket.Arn}/results/*.error.json")},
     "send_webhook": READS_CALLERS,
     "sweep": READS_DATABASE_SECRET | RINGS_QUEUES | STARTS_FINALIZER | {("states:DescribeExecution", EXECUTIONS)},
     "migrate": READS_DATABASE_SECRET,

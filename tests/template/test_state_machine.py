@@ -223,6 +223,42 @@ def test_a_webhook_that_cannot_be_sent_does_not_fail_the_execution(states):
             assert [catcher["ErrorEquals"] for catcher in state["Catch"]] == [["States.ALL"]], name
 
 
+def test_a_result_that_cannot_be_written_ends_the_job_with_the_reason(states):
+    """The caught error takes the way that the result would have taken, with the result's own fields."""
+    task = states["WriteResult"]
+    (catcher,) = task["Catch"]
+    assert catcher["ErrorEquals"] == ["States.ALL"]
+
+    instead = states[catcher["Next"]]
+
+    assert (instead["Type"], instead["ResultPath"], instead["Next"]) == ("Pass", task["ResultPath"], task["Next"])
+    assert instead["Result"].keys() == {"result_key", "result_version", "error_message"}
+    assert (instead["Result"]["result_key"], instead["Result"]["result_version"]) == (None, None)
+    assert instead["Result"]["error_message"].startswith("The finished CSV could not be written; ")
+
+
+def test_a_caught_error_leaves_the_state_beside_it(states):
+    """Without a path of its own it would take the whole state's place."""
+    catchers = {name: catcher for name, state in states.items() for catcher in state.get("Catch", [])}
+
+    assert {name: catcher["ResultPath"] for name, catcher in catchers.items()} == dict.fromkeys(catchers, "$.failure")
+
+
+def test_every_attempt_at_the_webhook_has_all_that_is_recorded_of_it(states):
+    assert states["FirstAttempt"]["Parameters"] == {
+        "request_id.$": "$.request_id",
+        "generation.$": "$.generation",
+        "webhook.$": "$.closed.webhook",
+        "attempt.$": "$.closed.attempt",
+    }
+    assert states["NextAttempt"]["Parameters"] == {
+        "request_id.$": "$.request_id",
+        "generation.$": "$.generation",
+        "webhook.$": "$.webhook",
+        "attempt.$": "$.next.attempt",
+    }
+
+
 def test_paths_stand_under_keys_that_say_so(states):
     """`state: $` would pass the text "$" on; `state.$: $` passes the state."""
     for name, state in states.items():

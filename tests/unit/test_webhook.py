@@ -117,10 +117,10 @@ def test_retry_after_is_a_minimum_of_at_most_a_day():
     assert delay(1, retry_after_seconds=10_000_000.0) == 86_400
 
 
-def test_the_time_scale_shrinks_everything_down_to_a_second():
+def test_the_time_scale_shrinks_the_schedule_down_to_a_second_and_not_the_receivers_wish():
     assert delay(2, time_scale=0.01) == 3
     assert delay(1, time_scale=0.01) == 1
-    assert delay(1, retry_after_seconds=1000, time_scale=0.01) == 10
+    assert delay(1, retry_after_seconds=1000, time_scale=0.01) == 1000
     assert delay(10, time_scale=0.01) is None
 
 

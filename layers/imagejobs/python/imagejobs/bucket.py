@@ -99,6 +99,10 @@ class Bucket:
             raise
         return answer.get("VersionId", "null")
 
+    def delete(self, key: str) -> None:
+        """Delete an object, if it is there; its versions stay."""
+        self._client.delete_object(Bucket=self.name, Key=key)
+
     def open(self, source: ObjectVersion) -> BinaryIO:
         """The object's bytes as a stream."""
         answer = self._client.get_object(Bucket=self.name, Key=source.key, VersionId=source.version)

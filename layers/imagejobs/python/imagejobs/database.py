@@ -25,6 +25,10 @@ FIRST_DELAY_SECONDS = 0.1
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 
 
+class StatementFailed(Exception):
+    """Postgres refused a statement; the message says what, without the values in it."""
+
+
 class Transaction:
     """One open transaction; it commits when the block it was made for ends without an exception."""
 
@@ -33,7 +37,8 @@ class Transaction:
 
     def execute(self, name: str, parameters: Mapping[str, object] | None = None) -> int:
         """Run the named statement; the number of rows it touched."""
-        self._cursor.execute(statement(name), parameters)
+        with _values_kept_back(name):
+            self._cursor.execute(statement(name), parameters)
         return int(self._cursor.rowcount)
 
     def fetch_all(self, name: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
@@ -48,7 +53,8 @@ class Transaction:
 
     def copy(self, name: str, lines: TextIO) -> None:
         """Run the named `COPY … FROM STDIN` with lines in Postgres' text format."""
-        self._cursor.copy_expert(statement(name), lines)
+        with _values_kept_back(name):
+            self._cursor.copy_expert(statement(name), lines)
 
     def run_script(self, sql: str) -> None:
         """Run SQL that is not a named statement: a migration."""
@@ -122,6 +128,15 @@ class Database:
             # The connection may be half-dead; a new one costs a few milliseconds.
             self.close()
             raise
+
+
+@contextmanager
+def _values_kept_back(name: str) -> Iterator[None]:
+    """Postgres' details quote whole rows, URLs with their queries among them: they must not reach a log."""
+    try:
+        yield
+    except (psycopg2.DataError, psycopg2.IntegrityError) as error:
+        raise StatementFailed(f"{name}: {error.diag.message_primary}") from None
 
 
 def _connect_from_environment() -> psycopg2.extensions.connection:

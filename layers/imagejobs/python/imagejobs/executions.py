@@ -1,8 +1,8 @@
 """Step Functions: starts the finalizer once a generation, however often it is asked to."""
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import boto3
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imagejobs.database import Database
 
 # An execution in one of these will not go on by itself.
-STOPPED = frozenset({"FAILED", "ABORTED", "TIMED_OUT"})
+STOPPED = frozenset({"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"})
 
 
 class Finalizer:
@@ -35,13 +35,13 @@ class Finalizer:
         """The state machine that the template's `FINALIZER_ARN` names."""
         return cls(boto3.client("stepfunctions"), required("FINALIZER_ARN"))
 
-    def start(self, request_id: UUID, generation: int) -> None:
-        """Start the execution `<request_id>-<generation>`; one that was started before is left alone."""
+    def start(self, job: Mapping[str, Any]) -> None:
+        """Start the execution of a job's `request_id`, `generation` and `finalizer_run`, unless it was started."""
         try:
             self._client.start_execution(
                 stateMachineArn=self._arn,
-                name=_execution_name(request_id, generation),
-                input=json.dumps({"request_id": str(request_id), "generation": generation}),
+                name=_execution_name(job),
+                input=json.dumps({"request_id": str(job["request_id"]), "generation": job["generation"]}),
             )
         except self._client.exceptions.ExecutionAlreadyExists:
             return
@@ -52,16 +52,18 @@ class Finalizer:
         Called after the commit that may have ended the work. Safe to repeat: the database says what is done.
         """
         for job in database.fetch_all("list_finalizable_among", {"request_ids": request_ids}):
-            self.start(job["request_id"], job["generation"])
+            self.start(job)
 
-    def has_stopped(self, request_id: UUID, generation: int) -> bool:
-        """Whether the execution ended without success, so that only a new generation can go on."""
-        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{_execution_name(request_id, generation)}"
+    def has_stopped(self, job: Mapping[str, Any]) -> bool:
+        """Whether the execution was started and will not go on, so that only another run can."""
+        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{_execution_name(job)}"
         try:
             return self._client.describe_execution(executionArn=arn)["status"] in STOPPED
         except self._client.exceptions.ExecutionDoesNotExist:
             return False
 
 
-def _execution_name(request_id: UUID, generation: int) -> str:
-    return f"{request_id}-{generation}"
+def _execution_name(job: Mapping[str, Any]) -> str:
+    """`<request_id>-<generation>`, and for a further run of the same generation `-<run>` behind it."""
+    run = f"-{job['finalizer_run']}" if job["finalizer_run"] > 1 else ""
+    return f"{job['request_id']}-{job['generation']}{run}"

@@ -13,8 +13,9 @@ from imagejobs import image_encoders
 from imagejobs.image_header import ImageHeader, read_header
 from imagejobs.image_reader import open_picture, upright
 
-MAX_HELD_PIXELS = 64_000_000
-"""Pixels of all frames that are held at once, at 4 bytes each, where Pillow's writer needs all of them."""
+MAX_RECODED_PIXELS = 64_000_000
+"""Pixels of all frames of an animation that is coded anew: Pillow's writers hold most of them at 4 bytes each, and
+lossy WebP of so many takes some 11 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,7 @@ def _visible_digest(frame: Image.Image) -> bytes:
 
 
 def _encode(body: bytes, header: ImageHeader, timeline: Timeline, quality: int, orientation: int) -> bytes | None:
-    holds_all_frames = header.format != "webp" or orientation != 1
-    if holds_all_frames and header.width * header.height * header.frames > MAX_HELD_PIXELS:
+    if header.width * header.height * header.frames > MAX_RECODED_PIXELS:
         return None
     with open_picture(body, header) as picture:
         if picture.info.get("default_image"):

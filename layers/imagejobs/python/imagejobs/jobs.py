@@ -1,37 +1,73 @@
 """Jobs, as several steps know them: what they are called, where they come from, how they are told of."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
 from psycopg2.extras import Json
 
 from imagejobs.bucket import UPLOAD_PREFIX, Bucket, ObjectVersion
-from imagejobs.database import Database
+from imagejobs.database import Database, Transaction
 
 # A dropped file's request_id is derived from its key and version: a repeated event finds the same job.
 DROP_NAMESPACE = UUID("8f1d2a52-6f0e-5a0b-9a57-0d6c2b6e7f11")
 
 
-def insert_drop(
-    database: Database,
-    bucket: Bucket,
-    source: ObjectVersion,
-    *,
-    owner: str,
-    options: Mapping[str, str] | None = None,
-    webhook_url: str | None = None,
-) -> UUID:
-    """Write the job row of a dropped file unless it is there; the job's id, the same for the same version."""
-    request_id = uuid5(DROP_NAMESPACE, f"{bucket.name}/{source.key}?{source.version}")
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A dropped file that becomes a job.
+
+    Attributes:
+        source: Its version: the same version is the same job.
+        owner: The caller that dropped files belong to.
+        options: How to compress, as fields.
+        webhook_url: Where the job reports, if anywhere.
+    """
+
+    source: ObjectVersion
+    owner: str
+    options: Mapping[str, str]
+    webhook_url: str | None
+
+
+def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
+    """Write the job row of a dropped file unless it is there; the job's id."""
+    request_id = uuid5(DROP_NAMESPACE, f"{bucket.name}/{drop.source.key}?{drop.source.version}")
     job = {
         "request_id": request_id,
-        "owner": owner,
-        "source_key": source.key,
-        "source_version": source.version,
+        "owner": drop.owner,
+        "source_key": drop.source.key,
+        "source_version": drop.source.version,
+        "options": Json(dict(drop.options)),
+        "webhook_url": drop.webhook_url,
     }
-    database.execute("insert_dropped_job", {**job, "options": Json(options or {}), "webhook_url": webhook_url})
+    database.execute("insert_dropped_job", job)
     return request_id
+
+
+def refuse_sheet(
+    database: Database, request_id: UUID, source_version: str | None, message: str, token: UUID | None = None
+) -> None:
+    """End a job whose sheet cannot be read, with the reason; the finalizer then tells its owner.
+
+    Does nothing once the job's totals are declared, and while another's fan-out holds the job.
+
+    Args:
+        database: Where the job is.
+        request_id: The job.
+        source_version: The version of its CSV that is refused; None when it never arrived.
+        message: What its owner reads.
+        token: The caller's own fan-out lease, if it has one.
+    """
+    refusal = {"request_id": request_id, "source_version": source_version, "error_message": message, "token": token}
+    database.transact(partial(_refuse, refusal))
+
+
+def _refuse(refusal: Mapping[str, Any], transaction: Transaction) -> None:
+    if transaction.execute("refuse_sheet", refusal):
+        transaction.execute("delete_refused_images", refusal)
 
 
 def uploaded_request_id(source: ObjectVersion) -> UUID | None:

@@ -1,12 +1,15 @@
 """SQS, the bell: messages that say "look at this row" or "look at this file", and never who owns it."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from imagejobs.bucket import ObjectVersion
 from imagejobs.settings import required
@@ -58,7 +61,7 @@ class Message:
     @property
     def row(self) -> Row:
         """The row that a message of the row queue names."""
-        return Row(UUID(self.body["request_id"]), int(self.body["row_number"]))
+        return Row(UUID(str(self.body["request_id"])), int(self.body["row_number"]))
 
 
 class Queue:
@@ -101,12 +104,17 @@ class Queue:
         self._client.change_message_visibility(
             QueueUrl=self._url,
             ReceiptHandle=message.receipt,
-            VisibilityTimeout=min(max(round(seconds), 0), MAX_VISIBILITY_SECONDS),
+            # Never early: what comes too soon is hidden again, and a delivery is used up.
+            VisibilityTimeout=min(math.ceil(seconds), MAX_VISIBILITY_SECONDS),
         )
 
     def back_off(self, message: Message) -> None:
-        """Let a message whose work failed as a whole be visible again after 10, 30, 90, 270, … seconds."""
-        self.show_again(message, 10 * 3 ** (message.receive_count - 1))
+        """Let a message whose work failed as a whole be visible again after 10, 30, 90, 270, … seconds.
+
+        Should SQS refuse even that, the message comes back after the queue's own time-out.
+        """
+        with suppress(BotoCoreError, ClientError):
+            self.show_again(message, 10 * 3 ** (message.receive_count - 1))
 
     def _send(self, bodies: Sequence[Mapping[str, Any]]) -> None:
         """One batch; entries that SQS lists under `Failed` are sent again."""

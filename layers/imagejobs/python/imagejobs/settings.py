@@ -21,4 +21,5 @@ def required(name: str) -> str:
 
 def allowed_origins() -> frozenset[str]:
     """The `host:port` origins that may be private addresses; none unless the operator names them."""
-    return frozenset(filter(None, required("ALLOWED_ORIGINS").split(",")))
+    origins = (origin.strip().lower() for origin in required("ALLOWED_ORIGINS").split(","))
+    return frozenset(filter(None, origins))

@@ -76,7 +76,7 @@ def next_delay_seconds(
     Args:
         attempt: The one just made, from 1.
         retry_after_seconds: The receiver's wish, honoured as a minimum up to a day; None without one.
-        time_scale: Multiplies the whole delay; 1 in production, less to see the schedule pass quickly.
+        time_scale: Multiplies the schedule's delay, not the receiver's wish; 1 in production, less in tests.
         jitter: Random, in [0, 1): the lower half comes earlier, the upper half later.
 
     Returns:
@@ -84,9 +84,9 @@ def next_delay_seconds(
     """
     if attempt > len(RETRY_DELAYS_SECONDS):
         return None
-    planned = RETRY_DELAYS_SECONDS[attempt - 1] * (1 + JITTER_SHARE * (2 * jitter - 1))
+    planned = RETRY_DELAYS_SECONDS[attempt - 1] * (1 + JITTER_SHARE * (2 * jitter - 1)) * time_scale
     wished = min(retry_after_seconds or 0, MAX_RETRY_AFTER_SECONDS)
-    return max(1, math.ceil(max(planned, wished) * time_scale))
+    return max(1, math.ceil(max(planned, wished)))
 
 
 def new_secret() -> str:

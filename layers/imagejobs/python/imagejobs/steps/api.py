@@ -22,7 +22,7 @@ from imagejobs.sheet import check_sheet
 from imagejobs.upload_form import UploadForm
 
 WEBHOOK_URL_FIELD = "webhook_url"
-MAX_PAGE_IMAGES = 1000
+MAX_PAGE_IMAGES = 500  # with URLs of the longest kind, within Lambda's answer of 6 MB
 
 
 def accept_upload(database: Database, bucket: Bucket, *, owner: str, form: UploadForm, origins: frozenset[str]) -> UUID:
@@ -66,11 +66,13 @@ def _store(
     job = {"request_id": request_id, "owner": owner, "source_key": source_key, "webhook_url": webhook_url}
     database.execute("insert_uploaded_job", {**job, "options": Json(options.to_fields())})
     try:
-        bucket.put(source_key, file, "text/csv")
+        version = bucket.put(source_key, file, "text/csv")
     except Exception:
-        # If S3 has it all the same, its event has claimed the row by now or finds none; both are sound.
+        # Unless S3 has it all the same and its event was quicker: then the job goes on, unknown to its caller.
         database.execute("delete_pending_job", {"request_id": request_id})
         raise
+    # The event says so too; should that be lost, the sweeper knows by this that the file is there.
+    database.execute("accept_source", {"request_id": request_id, "source_version": version})
     return request_id
 
 

@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 from functools import partial
-from uuid import UUID
 
 from imagejobs.bucket import DROP_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
 from imagejobs.errors import ImageAbandoned
 from imagejobs.executions import Finalizer
-from imagejobs.jobs import insert_drop, uploaded_request_id
+from imagejobs.jobs import Drop, insert_drop, refuse_sheet, uploaded_request_id
 from imagejobs.queues import Message, Row
 
 ROW_MESSAGE = "The row was given up: its compression failed or ran out of time at every attempt."
 FILE_MESSAGE = "The file was given up: reading it failed at every attempt. Upload it again, or report it."
+
+
+class StillWorkedOn(Exception):
+    """A dead letter's row has an image under a lease: its worker may yet finish it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,11 @@ class Undertaker:
     default_webhook_url: str
 
     def bury(self, message: Message) -> None:
-        """End the row or the files that a dead-lettered message names; safe to repeat."""
+        """End the row or the files that a dead-lettered message names; safe to repeat.
+
+        Raises:
+            StillWorkedOn: Somebody holds a lease on an image of the row; come again later.
+        """
         if "request_id" in message.body:
             self._bury_row(message.row)
             return
@@ -44,19 +51,21 @@ class Undertaker:
     def _bury_row(self, row: Row) -> None:
         self.database.transact(partial(_fail_row, row))
         self.finalizer.start_ready(self.database, [row.request_id])
+        keys = {"request_ids": [row.request_id], "row_numbers": [row.row_number]}
+        if self.database.fetch_all("list_unfinished_rows", keys):
+            raise StillWorkedOn(f"Row {row.row_number} of {row.request_id} is being worked on.")
 
     def _bury_file(self, source: ObjectVersion) -> None:
         request_id = uploaded_request_id(source)
         if source.key.startswith(DROP_PREFIX):
-            request_id = self._insert_drop(source)
-        if request_id is None:
-            return
-        self.database.execute("refuse_sheet", {"request_id": request_id, "error_message": FILE_MESSAGE})
-        self.finalizer.start_ready(self.database, [request_id])
-
-    def _insert_drop(self, source: ObjectVersion) -> UUID:
-        webhook_url = self.default_webhook_url or None
-        return insert_drop(self.database, self.bucket, source, owner=self.drop_owner, webhook_url=webhook_url)
+            request_id = insert_drop(
+                self.database, self.bucket, Drop(source, self.drop_owner, {}, self.default_webhook_url or None)
+            )
+        elif request_id is not None:
+            self.database.execute("accept_source", {"request_id": request_id, "source_version": source.version})
+        if request_id is not None:
+            refuse_sheet(self.database, request_id, source.version, FILE_MESSAGE)
+            self.finalizer.start_ready(self.database, [request_id])
 
 
 def _fail_row(row: Row, transaction: Transaction) -> None:

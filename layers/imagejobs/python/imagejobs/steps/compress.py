@@ -1,16 +1,17 @@
-"""compress: downloads, compresses and stores the images of a few rows, and commits their outcome at once.
+"""compress: downloads, compresses and stores the images of a few rows, and commits what became of them.
 
-A lease in Postgres decides who works on an image. Whatever happens to an image ends as its outcome, or gives
-its row's message back to the queue; nothing that an image holds ends the batch.
+A lease in Postgres decides who works on an image, and is taken only for what is begun at once. Whatever happens to an
+image ends as its outcome or as a later attempt; nothing that an image holds ends the batch. What even kills the worker
+is found by the lease it leaves behind: such images are worked on one at a time, after all others are committed.
 """
 
 import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,38 +31,59 @@ from imagejobs.queues import Message, Queue, Row
 
 logger = Logger(child=True)
 
-# Leases granted before an image is given up: as many as a message has deliveries before it is dead-lettered.
-MAX_ATTEMPTS = 5
+# A transient error is final after so many leases, a crash of the worker after so many.
+MAX_ATTEMPTS = 4
+MAX_CRASHES = 3
 # Within one lease, a transient error is tried again after these seconds (each spread by half).
-RETRY_DELAYS_SECONDS = (0.5, 1.0, 2.0)
+RETRY_DELAYS_SECONDS = (0.5, 1.0)
 MAX_WAIT_SECONDS = 5.0  # an origin that wants longer gets it from the queue, where waiting costs nothing
-# A row that is given back becomes visible after these seconds, by attempt.
-REDELIVERY_SECONDS = (5, 15, 30, 60)
+# The next lease comes after these seconds, by attempt, or as the origin's Retry-After asks, within reason.
+REDELIVERY_SECONDS = (5.0, 10.0, 15.0)
+MAX_REDELIVERY_SECONDS = 300.0
 FETCH_TIMEOUT_SECONDS = 20.0
-# Kept free at the end of an invocation for compressing, storing and committing what has been fetched.
-RESERVE_SECONDS = 5.0
 LEASE_MARGIN_SECONDS = 5.0
 TRANSFERS = 8
-# Images a statement commits: behind RDS Proxy a statement of more than 16 KB would pin its session.
-FINISH_IMAGES = 20
+# Images leased and committed at once: more than transfers at a time, so that a slow one does not idle the others.
+LEASE_IMAGES = 20
 YEAR_SECONDS = 365 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """What became of one leased image: a terminal outcome, or a reason to try again.
+class Clock:
+    """The time of one invocation, shared out so that what is begun can end.
+
+    Attributes:
+        remaining_seconds: Time left of the invocation.
+        total_seconds: Time left when the work began.
+    """
+
+    remaining_seconds: Callable[[], float]
+    total_seconds: float
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether there is time for more images: a third of it is kept for the largest."""
+        return self.remaining_seconds() > self.total_seconds / 3
+
+    @property
+    def transfer_seconds(self) -> float:
+        """Time left for waiting on an origin: a sixth is kept for compressing, storing and committing."""
+        return self.remaining_seconds() - self.total_seconds / 6
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of one leased image: its terminal columns, or the delay before it is tried again.
 
     Attributes:
         image: The leased image.
-        columns: The terminal columns of its row; None when it is not terminal.
-        begun: False when there was no time for it.
-        retry_after_seconds: The origin's wish, when there is one.
+        columns: The terminal columns of its row; None when it is to be tried again.
+        delay_seconds: How long it rests before that.
     """
 
     image: Record
     columns: dict[str, Any] | None
-    begun: bool = True
-    retry_after_seconds: float | None = None
+    delay_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +97,8 @@ class RowWorker:
         row_queue: Where the messages came from.
         finalizer: Started when a batch completes a job.
         image_base_url: Public URL in front of an object key, without a slash at its end.
+        codec: Decodes and encodes one image at a time, always in the same thread: a function of 1,769 MB has one
+            vCPU, and memory that one thread has freed is not there for another (glibc keeps an arena a thread).
     """
 
     database: Database
@@ -83,6 +107,7 @@ class RowWorker:
     row_queue: Queue
     finalizer: Finalizer
     image_base_url: str
+    codec: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def run(self, messages: Sequence[Message], remaining_seconds: Callable[[], float]) -> list[Message]:
         """Work on the rows that a batch of messages names.
@@ -92,42 +117,46 @@ class RowWorker:
             remaining_seconds: Time left of this invocation.
 
         Returns:
-            Messages to give back to the queue: their row is not done.
+            Messages to give back to the queue: their row rests, or is in another's hands.
         """
-        token = uuid4()
         rows = list({message.row for message in messages})
-        images = self._lease(rows, token, remaining_seconds())
-        finished = self._work(images, remaining_seconds)
-        self._release(finished, token)
-        self._commit(finished, token)
+        clock = Clock(remaining_seconds, remaining_seconds())
+        while clock.may_begin:
+            token = uuid4()
+            images = self._lease(rows, token, clock)
+            if not images:
+                break
+            self._settle(self._attempt_all(images, clock), token)
         self.finalizer.start_ready(self.database, list({row.request_id for row in rows}))
-        return self._give_back(messages, rows, finished)
+        return self._give_back(messages, rows)
 
-    def _lease(self, rows: Sequence[Row], token: UUID, seconds: float) -> list[Record]:
-        lease = {"token": token, "lease_seconds": seconds + LEASE_MARGIN_SECONDS}
-        return self.database.fetch_all("lease_images", {**_keys(rows), **lease})
+    def _lease(self, rows: Sequence[Row], token: UUID, clock: Clock) -> list[Record]:
+        """The next images to work on; those that may have killed a worker come last, and alone."""
+        lease = {**_keys(rows), "token": token, "lease_seconds": clock.remaining_seconds() + LEASE_MARGIN_SECONDS}
+        fresh = self.database.fetch_all("lease_images", {**lease, "crashed": False, "limit": LEASE_IMAGES})
+        return fresh or self.database.fetch_all("lease_images", {**lease, "crashed": True, "limit": 1})
 
-    def _work(self, images: Sequence[Record], remaining_seconds: Callable[[], float]) -> list[Finished]:
+    def _attempt_all(self, images: Sequence[Record], clock: Clock) -> list[Attempt]:
         with ThreadPoolExecutor(TRANSFERS) as pool:
-            return list(pool.map(partial(self._finish, remaining_seconds=remaining_seconds), images))
+            return list(pool.map(partial(self._attempt, clock=clock), images))
 
-    def _finish(self, image: Record, remaining_seconds: Callable[[], float]) -> Finished:
+    def _attempt(self, image: Record, clock: Clock) -> Attempt:
         """One image's outcome, whatever it holds."""
-        if image["attempt"] > MAX_ATTEMPTS:
-            return Finished(image, _failed(image, ImageAbandoned(f"Given up after {MAX_ATTEMPTS} attempts.")))
-        if remaining_seconds() < 2 * RESERVE_SECONDS:
-            return Finished(image, None, begun=False)
+        if image["crashes"] >= MAX_CRASHES:
+            message = f"Given up: the worker died or ran out of time at this image {MAX_CRASHES} times."
+            return Attempt(image, _failed(image, ImageAbandoned(message)))
         try:
-            return Finished(image, self._compress(image, remaining_seconds))
+            return Attempt(image, self._compress(image, clock))
         except ImageError as error:
             return _after_error(image, error)
         except Exception:  # costs this image an attempt, and the batch nothing
             logger.exception("image_attempt_failed", image_id=str(image["image_id"]))
             return _after_error(image, _AttemptFailed("The service failed at this image; try again later."))
 
-    def _compress(self, image: Record, remaining_seconds: Callable[[], float]) -> dict[str, Any]:
-        body = self._fetch(image["source_url"], remaining_seconds)
-        compressed = compress(body, CompressionOptions.from_fields(image["options"]))
+    def _compress(self, image: Record, clock: Clock) -> dict[str, Any]:
+        body = self._fetch(image["source_url"], clock)
+        options = CompressionOptions.from_fields(image["options"])
+        compressed = self.codec.submit(compress, body, options).result()
         digest = hashlib.sha256(compressed.body).hexdigest()[:16]
         place = f"{image['row_number']}-{image['position']}-{digest}.{compressed.extension}"
         key = f"{IMAGE_PREFIX}{image['request_id']}/{place}"
@@ -145,49 +174,49 @@ class RowWorker:
             "bytes_after": len(compressed.body),
         }
 
-    def _fetch(self, url: str, remaining_seconds: Callable[[], float]) -> bytes:
-        """The origin's bytes; a transient error is tried again while there is time."""
+    def _fetch(self, url: str, clock: Clock) -> bytes:
+        """The origin's bytes; what fails quickly is tried again at once, what hangs is not waited for twice."""
         for delay in RETRY_DELAYS_SECONDS:
+            began = time.monotonic()
             try:
-                return self._fetch_once(url, remaining_seconds)
+                return self._fetch_once(url, clock)
             except OriginUnavailable as error:
                 wait = max(delay * random.uniform(0.5, 1.5), error.retry_after_seconds or 0)  # noqa: S311
-                if wait > MAX_WAIT_SECONDS or remaining_seconds() < wait + 2 * RESERVE_SECONDS:
+                if time.monotonic() - began + wait > min(MAX_WAIT_SECONDS, clock.transfer_seconds / 2):
                     raise
                 time.sleep(wait)
-        return self._fetch_once(url, remaining_seconds)
+        return self._fetch_once(url, clock)
 
-    def _fetch_once(self, url: str, remaining_seconds: Callable[[], float]) -> bytes:
-        timeout_seconds = min(FETCH_TIMEOUT_SECONDS, remaining_seconds() - RESERVE_SECONDS)
+    def _fetch_once(self, url: str, clock: Clock) -> bytes:
+        timeout_seconds = min(FETCH_TIMEOUT_SECONDS, clock.transfer_seconds)
         return self.fetcher.get(url, max_bytes=MAX_IMAGE_BYTES, timeout_seconds=timeout_seconds).body
 
-    def _release(self, finished: Sequence[Finished], token: UUID) -> None:
-        """Leases of images that are to be tried again; the attempt counts only if it was one."""
-        for begun in (True, False):
-            image_ids = [f.image["image_id"] for f in finished if f.columns is None and f.begun is begun]
-            if image_ids:
-                refund = {"image_ids": image_ids, "token": token, "attempt_refund": int(not begun)}
-                self.database.execute("release_images", refund)
+    def _settle(self, attempts: Sequence[Attempt], token: UUID) -> None:
+        """Commit outcomes and release the rest, in one transaction."""
+        finished = [attempt.columns for attempt in attempts if attempt.columns is not None]
+        released = [
+            {"image_id": str(attempt.image["image_id"]), "delay_seconds": attempt.delay_seconds}
+            for attempt in attempts
+            if attempt.columns is None
+        ]
+        request_ids = list({attempt.image["request_id"] for attempt in attempts})
+        self.database.transact(partial(_settle, finished, released, request_ids, token))
 
-    def _commit(self, finished: Sequence[Finished], token: UUID) -> None:
-        columns = [f.columns for f in finished if f.columns is not None]
-        if columns:
-            request_ids = list({f.image["request_id"] for f in finished})
-            self.database.transact(partial(_commit_columns, columns, request_ids, token))
+    def _give_back(self, messages: Sequence[Message], rows: Sequence[Row]) -> list[Message]:
+        """Messages of rows that are not done, shown again when there is a point in it.
 
-    def _give_back(
-        self, messages: Sequence[Message], rows: Sequence[Row], finished: Sequence[Finished]
-    ) -> list[Message]:
-        """Messages of rows that are not done, shown again when there is a point in it."""
-        unfinished = {
-            Row(record["request_id"], record["row_number"]): record["leased_seconds"]
-            for record in self.database.fetch_all("list_unfinished_rows", _keys(rows))
-        }
-        given_back = [message for message in messages if message.row in unfinished]
+        A row that there was no time for gets a message of its own: its deliveries must not be used up by waiting.
+        """
+        waits = self._unfinished_rows(rows)
+        self.row_queue.ring_rows([row for row in rows if waits.get(row) == 0])
+        given_back = [message for message in messages if waits.get(message.row, 0) > 0]
         for message in given_back:
-            waits = [_redelivery_seconds(f) for f in finished if f.columns is None and _row_of(f.image) == message.row]
-            self.row_queue.show_again(message, max([*waits, unfinished[message.row]]))
+            self.row_queue.show_again(message, waits[message.row])
         return given_back
+
+    def _unfinished_rows(self, rows: Sequence[Row]) -> Mapping[Row, float]:
+        records = self.database.fetch_all("list_unfinished_rows", _keys(rows))
+        return {Row(record["request_id"], record["row_number"]): record["wait_seconds"] for record in records}
 
 
 class _AttemptFailed(ImageError):
@@ -197,26 +226,17 @@ class _AttemptFailed(ImageError):
     transient = True
 
 
-def _after_error(image: Record, error: ImageError) -> Finished:
+def _after_error(image: Record, error: ImageError) -> Attempt:
     """A final error is the image's outcome; a transient one is, once the attempts are used up."""
-    if error.transient and image["attempt"] < MAX_ATTEMPTS:
-        return Finished(image, None, retry_after_seconds=getattr(error, "retry_after_seconds", None))
-    return Finished(image, _failed(image, error))
+    if not error.transient or image["attempt"] >= MAX_ATTEMPTS:
+        return Attempt(image, _failed(image, error))
+    planned = REDELIVERY_SECONDS[min(image["attempt"], len(REDELIVERY_SECONDS)) - 1]
+    wished = getattr(error, "retry_after_seconds", None) or 0.0
+    return Attempt(image, None, max(planned, min(wished, MAX_REDELIVERY_SECONDS)))
 
 
 def _keys(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {"request_ids": [row.request_id for row in rows], "row_numbers": [row.row_number for row in rows]}
-
-
-def _row_of(image: Record) -> Row:
-    return Row(image["request_id"], image["row_number"])
-
-
-def _redelivery_seconds(finished: Finished) -> float:
-    if not finished.begun:
-        return 0
-    planned = REDELIVERY_SECONDS[min(finished.image["attempt"], len(REDELIVERY_SECONDS)) - 1]
-    return max(planned, finished.retry_after_seconds or 0)
 
 
 def _failed(image: Record, error: ImageError) -> dict[str, Any]:
@@ -228,14 +248,13 @@ def _failed(image: Record, error: ImageError) -> dict[str, Any]:
     }
 
 
-def _commit_columns(
-    columns: Sequence[dict[str, Any]], request_ids: Sequence[UUID], token: UUID, transaction: Transaction
+def _settle(
+    finished: Sequence[dict[str, Any]],
+    released: Sequence[dict[str, Any]],
+    request_ids: Sequence[UUID],
+    token: UUID,
+    transaction: Transaction,
 ) -> None:
     transaction.fetch_all("lock_jobs", {"request_ids": request_ids})
-    for part in _slices(columns, FINISH_IMAGES):
-        transaction.execute("finish_images", {"finished": json.dumps(part), "token": token})
-
-
-def _slices(columns: Sequence[dict[str, Any]], size: int) -> Iterator[Sequence[dict[str, Any]]]:
-    for start in range(0, len(columns), size):
-        yield columns[start : start + size]
+    transaction.execute("finish_images", {"finished": json.dumps(finished), "token": token})
+    transaction.execute("release_images", {"released": json.dumps(released), "token": token})

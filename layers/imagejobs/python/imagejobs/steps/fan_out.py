@@ -8,27 +8,38 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
-from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
 
-from imagejobs.addresses import check_url
+from aws_lambda_powertools import Logger
+
+from imagejobs.addresses import MAX_URL_CHARACTERS, check_url
 from imagejobs.bucket import DROP_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
 from imagejobs.errors import OptionInvalid, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
-from imagejobs.jobs import insert_drop, uploaded_request_id
+from imagejobs.jobs import Drop, insert_drop, refuse_sheet, uploaded_request_id
 from imagejobs.limits import SHEET_LIMITS
 from imagejobs.options import CompressionOptions
 from imagejobs.queues import Queue, Row
 from imagejobs.sheet import SheetRow, check_sheet, read_sheet
 
+logger = Logger(child=True)
+
 WEBHOOK_METADATA = "webhook-url"
 
-STAGE_ROWS = 2000
+STAGE_CHARACTERS = 1_000_000  # of COPY text in a transaction
 SEND_ROWS = 1000
-# Time to release the lease and hand over before Lambda stops the invocation.
-HANDOVER_SECONDS = 10.0
+# Text that is kept beside an image to tell it by; the whole of it is in the sheet.
+MAX_NAME_CHARACTERS = 500
+# A longer URL is refused by the fetcher all the same.
+MAX_SOURCE_URL_CHARACTERS = MAX_URL_CHARACTERS + 1
+# S3's keys have 1,024 bytes at most, and results/<name>.error.json is longer than drop/<name>.
+MAX_DROP_KEY_BYTES = 1000
+
+# Leases without any progress before a sheet is given up.
+MAX_ATTEMPTS = 5
+GIVEN_UP_MESSAGE = "The file was given up: reading it failed or took too long at every attempt. Split it, or report it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +76,36 @@ class FanOut:
         request_id = self._job_of(source)
         if request_id is None:
             return
-        job = self._lease(request_id, source, remaining_seconds())
-        if job is None:
+        clock = Clock(remaining_seconds, remaining_seconds())
+        job = self._lease(request_id, source, clock.total_seconds)
+        if job is not None:
+            self._go_on(job, source, clock)
+
+    def _go_on(self, job: Mapping[str, Any], source: ObjectVersion, clock: "Clock") -> None:
+        """Whatever ends this, the lease goes with it."""
+        if job["rows_total"] is None and job["fan_out_attempt"] > MAX_ATTEMPTS:
+            self._refuse(job, GIVEN_UP_MESSAGE)
             return
         try:
-            self._stage(job, source, remaining_seconds)
-            self._send(job, remaining_seconds)
+            self._stage(job, source, clock)
+            self._send(job, clock)
         except _OutOfTime:
             self._release(job)
             self.upload_queue.ring_file(source)
         except SheetError as error:
-            self.refuse(request_id, error.message)
+            self._refuse(job, error.message)
+        except _LeaseLost:
+            logger.warning("fan_out_lease_lost", request_id=str(job["request_id"]))
+        except Exception:
+            self._release(job)  # so that the next delivery may try
+            raise
         else:
             self._release(job)
-            self.finalizer.start_ready(self.database, [request_id])
+            self.finalizer.start_ready(self.database, [job["request_id"]])
 
-    def refuse(self, request_id: UUID, message: str) -> None:
-        """End a job whose sheet cannot be read: the finalizer tells its owner why."""
-        self.database.execute("refuse_sheet", {"request_id": request_id, "error_message": message})
-        self.finalizer.start_ready(self.database, [request_id])
+    def _refuse(self, job: Mapping[str, Any], message: str) -> None:
+        refuse_sheet(self.database, job["request_id"], job["source_version"], message, job["fan_out_token"])
+        self.finalizer.start_ready(self.database, [job["request_id"]])
 
     def _job_of(self, source: ObjectVersion) -> UUID | None:
         """The job that this version is; None for an object that is no sheet of ours."""
@@ -95,25 +117,33 @@ class FanOut:
         return request_id
 
     def _accept_drop(self, source: ObjectVersion) -> UUID:
-        """Write the job of a dropped file; metadata that cannot be used is its owner's to know."""
+        """Write the job of a dropped file; what cannot be used of its key or metadata is its owner's to know."""
         metadata = self.bucket.metadata(source)
-        webhook_url = metadata.get(WEBHOOK_METADATA) or self.default_webhook_url or None
+        webhook_url, refusal = self._webhook_url(metadata.get(WEBHOOK_METADATA))
+        options: dict[str, str] = {}
         try:
-            if webhook_url:
-                check_url(webhook_url, allow_origins=self.origins)
-            options = CompressionOptions.from_fields(_known_options(metadata))
-        except (OptionInvalid, UrlRefused) as error:
-            request_id = insert_drop(self.database, self.bucket, source, owner=self.drop_owner)
-            self.refuse(request_id, f"The object's metadata cannot be used: {error.message}")
-            return request_id
-        return insert_drop(
-            self.database,
-            self.bucket,
-            source,
-            owner=self.drop_owner,
-            options=options.to_fields(),
-            webhook_url=webhook_url,
-        )
+            options = CompressionOptions.from_fields(_known_options(metadata)).to_fields()
+        except OptionInvalid as error:
+            refusal = refusal or error.message
+        if len(source.key.encode()) > MAX_DROP_KEY_BYTES:
+            refusal = f"The object's key is longer than {MAX_DROP_KEY_BYTES:,} bytes; its result could not be named."
+        job = Drop(source, self.drop_owner, options, webhook_url)
+        request_id = insert_drop(self.database, self.bucket, job)
+        if refusal:
+            refuse_sheet(self.database, request_id, source.version, refusal)
+            self.finalizer.start_ready(self.database, [request_id])
+        return request_id
+
+    def _webhook_url(self, given: str | None) -> tuple[str | None, str | None]:
+        """Where a dropped file reports, and what is wrong with the URL that its metadata gives."""
+        default = self.default_webhook_url or None
+        if not given:
+            return default, None
+        try:
+            check_url(given, allow_origins=self.origins)
+        except UrlRefused as error:
+            return default, error.message
+        return given, None
 
     def _lease(self, request_id: UUID, source: ObjectVersion, seconds: float) -> dict[str, Any] | None:
         return self.database.fetch_one(
@@ -126,33 +156,39 @@ class FanOut:
             },
         )
 
-    def _release(self, job: dict[str, Any]) -> None:
+    def _release(self, job: Mapping[str, Any]) -> None:
         self.database.execute("release_fan_out", _lease_of(job))
 
-    def _stage(self, job: dict[str, Any], source: ObjectVersion, remaining_seconds: Callable[[], float]) -> None:
+    def _stage(self, job: Mapping[str, Any], source: ObjectVersion, clock: "Clock") -> None:
         """Rows into Postgres, a chunk a transaction, from the cursor on."""
         if job["rows_total"] is not None:
             return
         if job["rows_staged"] == 0:
             check_sheet(partial(self.bucket.open, source), SHEET_LIMITS)
-        counts = _Counts()
+        totals = {"rows_total": 0, "rows_failed": 0, "images_total": 0}
+        chunk = StringIO()
         with self.bucket.open(source) as stream:
-            for chunk in _chunks(iter(read_sheet(stream, SHEET_LIMITS)), STAGE_ROWS):
-                counts.add(chunk)
-                if counts.rows > job["rows_staged"]:
-                    _check_time(remaining_seconds)
-                    self.database.transact(partial(_stage_chunk, job, chunk))
-        totals = {"rows_total": counts.rows, "rows_failed": counts.rows_failed, "images_total": counts.images}
-        self.database.execute("declare_totals", {**_lease_of(job), **totals})
+            for row in read_sheet(stream, SHEET_LIMITS):
+                totals["rows_total"] = row.row_number
+                totals["rows_failed"] += row.error is not None
+                totals["images_total"] += len(row.image_urls)
+                if row.row_number > job["rows_staged"]:
+                    chunk.writelines(_copy_lines(job["request_id"], row))
+                    if chunk.tell() > STAGE_CHARACTERS:
+                        clock.check()
+                        self.database.transact(partial(_stage_chunk, job, row.row_number, chunk))
+                        chunk = StringIO()
+        self.database.transact(partial(_declare, job, totals, chunk))
 
-    def _send(self, job: dict[str, Any], remaining_seconds: Callable[[], float]) -> None:
+    def _send(self, job: Mapping[str, Any], clock: "Clock") -> None:
         """Messages for staged rows, from the cursor on."""
         after_row = job["rows_sent"]
         while rows := self._pending_rows(job["request_id"], after_row):
-            _check_time(remaining_seconds)
+            clock.check()
             self.row_queue.ring_rows(rows)
             after_row = rows[-1].row_number
-            self.database.execute("advance_rows_sent", {**_lease_of(job), "row_number": after_row})
+            if not self.database.execute("advance_rows_sent", {**_lease_of(job), "row_number": after_row}):
+                raise _LeaseLost
         self.database.execute("finish_sending", _lease_of(job))
 
     def _pending_rows(self, request_id: UUID, after_row: int) -> list[Row]:
@@ -169,44 +205,53 @@ class _OutOfTime(Exception):
     """The invocation's time is up; the cursor says where to go on."""
 
 
-def _check_time(remaining_seconds: Callable[[], float]) -> None:
-    if remaining_seconds() < HANDOVER_SECONDS:
-        raise _OutOfTime
+class _LeaseLost(Exception):
+    """Another holds the job now; whatever this one would write is refused."""
 
 
-class _Counts:
-    """Running totals over a sheet."""
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time of one invocation.
 
-    def __init__(self) -> None:
-        self.rows = self.rows_failed = self.images = 0
+    Attributes:
+        remaining_seconds: Time left of it.
+        total_seconds: Time left when the work began.
+    """
 
-    def add(self, chunk: list[SheetRow]) -> None:
-        self.rows += len(chunk)
-        self.rows_failed += sum(row.error is not None for row in chunk)
-        self.images += sum(len(row.image_urls) for row in chunk)
+    remaining_seconds: Callable[[], float]
+    total_seconds: float
 
-
-def _chunks(rows: Iterator[SheetRow], size: int) -> Iterator[list[SheetRow]]:
-    while chunk := list(islice(rows, size)):
-        yield chunk
+    def check(self) -> None:
+        """Stop while there is time to hand over: with a tenth of it left."""
+        if self.remaining_seconds() < self.total_seconds / 10:
+            raise _OutOfTime
 
 
 def _lease_of(job: Mapping[str, Any]) -> dict[str, Any]:
     return {"request_id": job["request_id"], "token": job["fan_out_token"]}
 
 
-def _stage_chunk(job: Mapping[str, Any], chunk: list[SheetRow], transaction: Transaction) -> None:
+def _stage_chunk(job: Mapping[str, Any], row_number: int, chunk: StringIO, transaction: Transaction) -> None:
     """One chunk, once: the cursor moves in the transaction that copies, and only under the lease."""
-    if transaction.execute("advance_rows_staged", {**_lease_of(job), "row_number": chunk[-1].row_number}):
-        transaction.copy("copy_images", StringIO("".join(_copy_lines(job["request_id"], chunk))))
+    if not transaction.fetch_one("hold_fan_out", _lease_of(job)):
+        raise _LeaseLost
+    if transaction.execute("advance_rows_staged", {**_lease_of(job), "row_number": row_number}):
+        chunk.seek(0)
+        transaction.copy("copy_images", chunk)
 
 
-def _copy_lines(request_id: UUID, chunk: list[SheetRow]) -> Iterator[str]:
+def _declare(job: Mapping[str, Any], totals: Mapping[str, int], chunk: StringIO, transaction: Transaction) -> None:
+    """The last chunk and the totals; from here on rows may be sent."""
+    _stage_chunk(job, totals["rows_total"], chunk, transaction)
+    transaction.execute("declare_totals", {**_lease_of(job), **totals})
+
+
+def _copy_lines(request_id: UUID, row: SheetRow) -> Iterator[str]:
     """Lines of COPY's text format (https://www.postgresql.org/docs/current/sql-copy.html)."""
-    for row in chunk:
-        for position, url in enumerate(row.image_urls, start=1):
-            name, source = _copy_text(row.product_name), _copy_text(url)
-            yield f"{request_id}\t{row.row_number}\t{position}\t{name}\t{source}\n"
+    name = _copy_text(row.product_name[:MAX_NAME_CHARACTERS])
+    for position, url in enumerate(row.image_urls, start=1):
+        source = _copy_text(url[:MAX_SOURCE_URL_CHARACTERS])
+        yield f"{request_id}\t{row.row_number}\t{position}\t{name}\t{source}\n"
 
 
 _COPY_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})

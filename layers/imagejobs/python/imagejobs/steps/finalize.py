@@ -7,11 +7,12 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from imagejobs.bucket import DROP_PREFIX, RESULT_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
-from imagejobs.database import Database, Row
+from imagejobs.database import Database, Row, Transaction
 from imagejobs.jobs import result_url, totals
 from imagejobs.limits import SHEET_LIMITS
 from imagejobs.result_sheet import ImageOutcome, write_result
@@ -19,10 +20,11 @@ from imagejobs.sheet import SheetRow, read_sheet
 from imagejobs.webhook import judge, next_delay_seconds
 
 PAGE_IMAGES = 1000
+TERMINAL = frozenset({"COMPLETED", "FAILED"})
 
 COMPLETED_MESSAGE = "CSV and image processing completed successfully."
 PARTLY_MESSAGE = "CSV and image processing completed; {failed} of {images} images failed, see the finished CSV."
-NO_IMAGE_MESSAGE = "None of the {images} images could be compressed; the finished CSV says why, row by row."
+NO_IMAGE_MESSAGE = "No image could be compressed ({images} failed); the finished CSV says why, row by row."
 NO_ROW_MESSAGE = (
     "None of the {rows} rows names an image that could be compressed; the finished CSV says why, row by row."
 )
@@ -58,28 +60,35 @@ class Closer:
         return steps[step](state)
 
     def write_result(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Store the finished CSV, or why there is none; its key and version."""
+        """Store the finished CSV, or why there is none; its key and version, and no error."""
         job = self._job(state)
-        name = job["source_key"].removeprefix(DROP_PREFIX).removeprefix(UPLOAD_PREFIX)
+        key = _result_key(job["source_key"])
         if not job["rows_total"]:  # the sheet was refused; one that was read has a row
-            key = f"{RESULT_PREFIX}{name}.error.json"
-            body = json.dumps(
-                {"request_id": str(job["request_id"]), "status": "FAILED", "message": job["error_message"]}
-            )
-            self.bucket.put(key, body.encode(), "application/json")
-            return {"result_key": None, "result_version": None}
-        key = f"{RESULT_PREFIX}{name}"
+            reason = {"request_id": str(job["request_id"]), "status": "FAILED", "message": job["error_message"]}
+            self.bucket.put(f"{key}.error.json", json.dumps(reason).encode(), "application/json")
+            return {"result_key": None, "result_version": None, "error_message": None}
         version = self.bucket.put_parts(key, self._finished_csv(job), "text/csv; charset=utf-8")
-        return {"result_key": key, "result_version": version}
+        self.bucket.delete(f"{key}.error.json")  # of an earlier file of the same name
+        return {"result_key": key, "result_version": version, "error_message": None}
 
     def close_job(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the job its final status, once; the webhook to send, or None."""
+        """Give the job its final status, once.
+
+        Returns:
+            `webhook`: what to send, None when nothing is (any more); `attempt`: the number of the next attempt.
+        """
+        result = state["result"]
         job = self._job(state)
-        status = "COMPLETED" if job["images_completed"] else "FAILED"
-        message = None if job["images_completed"] else _failure(job)
-        result = {name: state["result"][name] for name in ("result_key", "result_version")}
-        self.database.execute("close_job", {**_identity(state), **result, "status": status, "error_message": message})
-        return {"webhook": self._webhook(self._job(state), state["generation"])}
+        message = result["error_message"] or _failure(job)
+        closing = {
+            **_identity(state),
+            "result_key": result["result_key"],
+            "result_version": result["result_version"],
+            "status": "FAILED" if message else "COMPLETED",
+            "error_message": message,
+        }
+        self.database.execute("close_job", closing)
+        return self._next_delivery(self._job(state), state)
 
     def record_attempt(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Write one webhook attempt down and say what comes next.
@@ -97,17 +106,14 @@ class Closer:
         )
         if outcome == "retry" and delay_seconds is None:
             outcome = "exhausted"
-        self.database.execute(
-            "record_delivery",
-            {
-                "request_id": state["request_id"],
-                "event_id": state["webhook"]["event_id"],
-                "attempt": attempt,
-                "status_code": answer["status_code"],
-                "error_message": answer["error_message"],
-                "outcome": outcome,
-            },
-        )
+        delivery = {
+            "event_id": state["webhook"]["event_id"],
+            "attempt": attempt,
+            "status_code": answer["status_code"],
+            "error_message": answer["error_message"],
+            "outcome": outcome,
+        }
+        self.database.transact(partial(_record, {**_identity(state), **delivery}))
         return {"outcome": outcome, "attempt": attempt + 1, "delay_seconds": delay_seconds or 0}
 
     def _job(self, state: Mapping[str, Any]) -> Row:
@@ -116,14 +122,19 @@ class Closer:
             raise LookupError(f"There is no job {state['request_id']}.")
         return job
 
-    def _webhook(self, job: Row, generation: int) -> dict[str, Any] | None:
-        """The event, built from the stored job alone, so that every attempt says the same.
+    def _next_delivery(self, job: Row, state: Mapping[str, Any]) -> dict[str, Any]:
+        """The webhook from the attempt on that was not recorded yet; the job is settled when there is none."""
+        if job["status"] not in TERMINAL or job["generation"] != state["generation"]:
+            return {"webhook": None, "attempt": 0}  # this execution is early, or of an older generation
+        webhook = self._webhook(job)
+        last = self.database.fetch_one("last_delivery", {"event_id": webhook["event_id"]})
+        if not job["webhook_url"] or (last and last["outcome"] != "retry"):
+            self.database.execute("settle_job", _identity(state))
+            return {"webhook": None, "attempt": 0}
+        return {"webhook": webhook, "attempt": last["attempt"] + 1 if last else 1}
 
-        None without a webhook, and for an execution that did not close the job: of another generation, or too early.
-        """
-        is_closed = job["status"] in {"COMPLETED", "FAILED"} and job["generation"] == generation
-        if not (job["webhook_url"] and is_closed):
-            return None
+    def _webhook(self, job: Row) -> dict[str, Any]:
+        """The event, built from the stored job alone, so that every attempt says the same."""
         body = {
             "request_id": str(job["request_id"]),
             "status": job["status"],
@@ -167,6 +178,17 @@ def _identity(state: Mapping[str, Any]) -> dict[str, Any]:
     return {"request_id": state["request_id"], "generation": state["generation"]}
 
 
+def _result_key(source_key: str) -> str:
+    prefix = DROP_PREFIX if source_key.startswith(DROP_PREFIX) else UPLOAD_PREFIX
+    return f"{RESULT_PREFIX}{source_key.removeprefix(prefix)}"
+
+
+def _record(delivery: Mapping[str, Any], transaction: Transaction) -> None:
+    transaction.execute("record_delivery", delivery)
+    if delivery["outcome"] != "retry":
+        transaction.execute("settle_job", delivery)
+
+
 def _with_outcomes(
     rows: Iterator[SheetRow], images: Iterator[Row]
 ) -> Iterator[tuple[SheetRow, Sequence[ImageOutcome]]]:
@@ -184,7 +206,10 @@ def _outcome(image: Row) -> ImageOutcome:
     )
 
 
-def _failure(job: Row) -> str:
+def _failure(job: Row) -> str | None:
+    """Why a job fails, None when it does not."""
+    if job["error_message"] or job["images_completed"]:
+        return job["error_message"]  # type: ignore[no-any-return]
     if job["images_total"]:
         return NO_IMAGE_MESSAGE.format(images=job["images_total"])
     return NO_ROW_MESSAGE.format(rows=job["rows_total"])

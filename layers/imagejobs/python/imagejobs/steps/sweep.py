@@ -1,19 +1,28 @@
 """sweep: rings again for work that stands still. It owns nothing, so that two sweeps at once do no harm."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from aws_lambda_powertools import Logger
+
 from imagejobs.bucket import ObjectVersion
-from imagejobs.database import Database
+from imagejobs.database import Database, Row
 from imagejobs.executions import Finalizer
-from imagejobs.queues import Queue, Row
+from imagejobs.jobs import refuse_sheet
+from imagejobs.queues import Queue
+from imagejobs.queues import Row as SheetRow
+
+logger = Logger(child=True)
 
 # Younger work is still on its ordinary way.
 OLDER_THAN_SECONDS = 45
-# An uploaded CSV is stored right after its job row. By then its event has had all its deliveries (5 x 30 minutes).
-MISSING_SHEET_SECONDS = 10_800
+# The API stores a CSV right after its job row, and notes its version right after that.
+MISSING_SHEET_SECONDS = 3600
 MISSING_SHEET_MESSAGE = "The CSV never arrived in the bucket. Upload it again."
+# A job that waits its turn in a long queue does not move either, and more messages do not help it.
+UNMOVED_SECONDS = 6 * 3600
 # Work a sweep; what is left waits for the next, a minute later.
-LIMIT = 1000
+LIMIT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +42,32 @@ class Sweeper:
     finalizer: Finalizer
 
     def sweep(self) -> dict[str, int]:
-        """Look once; how many of each kind were rung for."""
-        return {
-            "missing_sheets": self._refuse_missing_sheets(),
-            "stalled_fan_outs": self._ring_stalled_fan_outs(),
-            "expired_leases": self._ring_expired_leases(),
-            "finalizable_jobs": self._start_finalizers(),
+        """Look once; how many of each kind were rung for. What fails of one kind does not keep the others waiting."""
+        kinds: dict[str, Callable[[], int]] = {
+            "missing_sheets": self._refuse_missing_sheets,
+            "unmoved_jobs": self._rewind_unmoved_jobs,
+            "stalled_fan_outs": self._ring_stalled_fan_outs,
+            "expired_leases": self._ring_expired_leases,
+            "finalizable_jobs": self._start_finalizers,
         }
+        return {kind: self._try(kind, look) for kind, look in kinds.items()}
+
+    def _try(self, kind: str, look: Callable[[], int]) -> int:
+        try:
+            return look()
+        except Exception:  # the next sweep tries again
+            logger.exception("sweep_failed", kind=kind)
+            return 0
 
     def _refuse_missing_sheets(self) -> int:
         window = {"older_than_seconds": MISSING_SHEET_SECONDS, "limit": LIMIT}
         jobs = self.database.fetch_all("list_missing_sheets", window)
         for job in jobs:
-            refusal = {"request_id": job["request_id"], "error_message": MISSING_SHEET_MESSAGE}
-            self.database.execute("refuse_sheet", refusal)
+            refuse_sheet(self.database, job["request_id"], None, MISSING_SHEET_MESSAGE)
         return len(jobs)
+
+    def _rewind_unmoved_jobs(self) -> int:
+        return self.database.execute("rewind_unmoved_jobs", {"older_than_seconds": UNMOVED_SECONDS})
 
     def _ring_stalled_fan_outs(self) -> int:
         window = {"older_than_seconds": OLDER_THAN_SECONDS, "limit": LIMIT}
@@ -59,7 +79,7 @@ class Sweeper:
     def _ring_expired_leases(self) -> int:
         """Ring first, clear the lease after: a sweep that dies in between rings twice, never not at all."""
         found = self.database.fetch_all("list_expired_leases", {"grace_seconds": 0, "limit": LIMIT})
-        rows = [Row(record["request_id"], record["row_number"]) for record in found]
+        rows = [SheetRow(record["request_id"], record["row_number"]) for record in found]
         if rows:
             self.row_queue.ring_rows(rows)
             keys = {
@@ -70,13 +90,16 @@ class Sweeper:
         return len(rows)
 
     def _start_finalizers(self) -> int:
-        """Start what was not started; an execution that ended and left its job open gets a new generation."""
+        """Start what was not started, or has stopped before its job was settled."""
         window = {"older_than_seconds": OLDER_THAN_SECONDS, "limit": LIMIT}
         jobs = self.database.fetch_all("list_finalizable", window)
         for job in jobs:
-            generation = job["generation"]
-            if self.finalizer.has_stopped(job["request_id"], generation):
-                advanced = self.database.fetch_one("next_generation", dict(job))
-                generation = advanced["generation"] if advanced else generation
-            self.finalizer.start(job["request_id"], generation)
+            if self.finalizer.has_stopped(job):
+                self._start_next_run(job)
+            else:
+                self.finalizer.start(job)
         return len(jobs)
+
+    def _start_next_run(self, job: Row) -> None:
+        if advanced := self.database.fetch_one("next_finalizer_run", job):
+            self.finalizer.start(advanced)

@@ -13,12 +13,13 @@ CREATE TABLE job_request (
     source_version        text,                       -- NULL until the CSV has arrived in the bucket
     options               jsonb NOT NULL DEFAULT '{}',
     webhook_url           text,
-    generation            int NOT NULL DEFAULT 1,     -- the finalizer's execution is <request_id>-<generation>
+    generation            int NOT NULL DEFAULT 1,     -- of the outcome: one finalization and one event id each
 
     rows_staged           int NOT NULL DEFAULT 0,     -- the fan-out's cursor into the CSV
     rows_sent             int NOT NULL DEFAULT 0,     -- the fan-out's cursor into the queue
     fan_out_token         uuid,                       -- who fans out, and until when
     fan_out_leased_until  timestamptz,
+    fan_out_attempt       int NOT NULL DEFAULT 0,     -- leases granted since it last got on
 
     rows_total            int,                        -- NULL until every row is staged
     rows_failed           int NOT NULL DEFAULT 0,     -- rows that could not be read
@@ -31,17 +32,21 @@ CREATE TABLE job_request (
     finalizable_at        timestamptz,                -- all work is done, the finalizer may run
     result_key            text,
     result_version        text,
+    finalizer_run         int NOT NULL DEFAULT 1,     -- executions of this generation that were needed
+    settled_at            timestamptz,                -- closed, and its webhook has come to its end
+    swept_at              timestamptz,                -- when the sweeper last looked after its finalizer
 
     UNIQUE (source_key, source_version),
     CHECK (images_completed + images_failed <= coalesce(images_total, 0)),
     CHECK (rows_sent <= rows_staged),
     CHECK (status NOT IN ('COMPLETED', 'FAILED') OR finalizable_at IS NOT NULL),
     CHECK (completion_percentage < 100 OR status IN ('COMPLETED', 'FAILED')),
-    CHECK ((fan_out_token IS NULL) = (fan_out_leased_until IS NULL))
+    CHECK ((fan_out_token IS NULL) = (fan_out_leased_until IS NULL)),
+    CHECK (settled_at IS NULL OR status IN ('COMPLETED', 'FAILED'))
 );
 
--- What the sweeper looks through: jobs that have not ended.
-CREATE INDEX job_request_unfinished ON job_request (updated_at) WHERE status IN ('PENDING', 'PROCESSING');
+-- What the sweeper looks through: jobs with something left to do.
+CREATE INDEX job_request_unsettled ON job_request (updated_at) WHERE settled_at IS NULL;
 
 -- An image is (request_id, row_number, position); image_id stands for the three.
 CREATE TABLE compressed_images (
@@ -67,6 +72,8 @@ CREATE TABLE compressed_images (
     bytes_after   bigint,
 
     attempt       int NOT NULL DEFAULT 0,             -- leases granted so far
+    crashes       int NOT NULL DEFAULT 0,             -- of them, those that ran out without a word
+    not_before    timestamptz NOT NULL DEFAULT now(), -- no lease is granted earlier
     lease_token   uuid,                               -- who works on it, and until when
     leased_until  timestamptz,
 

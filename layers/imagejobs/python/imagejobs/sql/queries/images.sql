@@ -7,33 +7,48 @@ WHERE request_id = %(request_id)s AND row_number > %(after_row)s AND status = 'P
 ORDER BY row_number LIMIT %(limit)s;
 
 -- lease_images --
--- Whoever holds the lease works on the image; an image of another's lease is left alone.
+-- Whoever holds the lease works on the image. Images whose earlier lease ran out without a word may be what killed
+-- the worker: they are granted apart from the others. A repeat with the same token, after a lost reply, gets the same.
+WITH chosen AS (
+    SELECT image.image_id
+    FROM compressed_images AS image
+    JOIN job_request AS job USING (request_id)
+    JOIN unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
+      USING (request_id, row_number)
+    WHERE image.status = 'PENDING' AND image.not_before <= now()
+      AND (image.leased_until IS NULL OR image.leased_until < now() OR image.lease_token = %(token)s)
+      AND (image.crashes > 0 OR coalesce(image.leased_until < now(), false)) = %(crashed)s
+      AND job.images_total IS NOT NULL AND job.finalizable_at IS NULL
+    ORDER BY image.crashes, image.request_id, image.row_number, image.position
+    LIMIT %(limit)s
+    FOR UPDATE OF image SKIP LOCKED
+)
 UPDATE compressed_images AS image
-SET lease_token = %(token)s, leased_until = now() + make_interval(secs => %(lease_seconds)s), attempt = attempt + 1
-FROM job_request AS job,
-     unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
-WHERE image.request_id = wanted.request_id AND image.row_number = wanted.row_number
-  AND job.request_id = image.request_id
-  AND image.status = 'PENDING'
-  AND (image.leased_until IS NULL OR image.leased_until < now())
+SET attempt = attempt + (lease_token IS DISTINCT FROM %(token)s)::int,
+    crashes = crashes + coalesce(leased_until < now() AND lease_token <> %(token)s, false)::int,
+    lease_token = %(token)s, leased_until = now() + make_interval(secs => %(lease_seconds)s)
+FROM chosen, job_request AS job
+WHERE image.image_id = chosen.image_id AND job.request_id = image.request_id
 RETURNING image.image_id, image.request_id, image.row_number, image.position, image.source_url, image.attempt,
-          job.options;
+          image.crashes, job.options;
 
 -- list_unfinished_rows --
--- Of the rows named, those with an image that is not terminal, and the seconds until its lease ends.
+-- Of the rows named, those with an image that is not terminal, and the seconds until one may be worked on.
 SELECT image.request_id, image.row_number,
-       coalesce(max(extract(epoch FROM image.leased_until - now())), 0)::float AS leased_seconds
+       greatest(0, min(extract(epoch FROM greatest(image.leased_until, image.not_before) - now())))::float AS wait_seconds
 FROM compressed_images AS image
 JOIN unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
   USING (request_id, row_number)
-WHERE image.status = 'PENDING'
+JOIN job_request AS job USING (request_id)
+WHERE image.status = 'PENDING' AND job.images_total IS NOT NULL AND job.finalizable_at IS NULL
 GROUP BY image.request_id, image.row_number;
 
 -- release_images --
--- attempt_refund is 1 for images that were never begun, so that only real attempts count.
-UPDATE compressed_images
-SET lease_token = NULL, leased_until = NULL, attempt = attempt - %(attempt_refund)s
-WHERE image_id = ANY(%(image_ids)s::uuid[]) AND lease_token = %(token)s;
+-- Images to be tried again, each not before its delay.
+UPDATE compressed_images AS image
+SET lease_token = NULL, leased_until = NULL, not_before = now() + make_interval(secs => r.delay_seconds)
+FROM jsonb_to_recordset(%(released)s) AS r (image_id uuid, delay_seconds float)
+WHERE image.image_id = r.image_id AND image.lease_token = %(token)s;
 
 -- finish_images --
 -- The guarded transition: only images that become terminal here, under this lease, move their job's counters.
@@ -52,11 +67,13 @@ WITH finished AS (
 ), {count_terminal}
 
 -- bury_row --
+-- An image that is being worked on is left to its worker.
 WITH terminal AS (
     UPDATE compressed_images
     SET status = 'FAILED', error_code = %(error_code)s, error_message = %(error_message)s,
         lease_token = NULL, leased_until = NULL
     WHERE request_id = %(request_id)s AND row_number = %(row_number)s AND status = 'PENDING'
+      AND (leased_until IS NULL OR leased_until < now())
     RETURNING request_id, status, bytes_before, bytes_after
 ), {count_terminal}
 
@@ -76,8 +93,8 @@ SET images_completed = images_completed + tally.completed,
     bytes_after = job.bytes_after + tally.after,
     completion_percentage =
         least(99, (images_completed + images_failed + tally.completed + tally.failed) * 100 / images_total),
-    finalizable_at = CASE
-        WHEN images_completed + images_failed + tally.completed + tally.failed = images_total THEN now() END,
+    finalizable_at = coalesce(finalizable_at, CASE
+        WHEN images_completed + images_failed + tally.completed + tally.failed = images_total THEN now() END),
     updated_at = now()
 FROM tally WHERE job.request_id = tally.request_id;
 
@@ -95,6 +112,6 @@ WHERE leased_until < now() - make_interval(secs => %(grace_seconds)s)
 LIMIT %(limit)s;
 
 -- clear_expired_leases --
-UPDATE compressed_images AS image SET lease_token = NULL, leased_until = NULL
+UPDATE compressed_images AS image SET lease_token = NULL, leased_until = NULL, crashes = crashes + 1
 FROM unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS rung (request_id, row_number)
 WHERE image.request_id = rung.request_id AND image.row_number = rung.row_number AND image.leased_until < now();

@@ -1,6 +1,7 @@
 -- insert_uploaded_job --
 INSERT INTO job_request (request_id, owner, source_key, options, webhook_url)
-VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(options)s, %(webhook_url)s);
+VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(options)s, %(webhook_url)s)
+ON CONFLICT DO NOTHING;
 
 -- delete_pending_job --
 DELETE FROM job_request
@@ -24,14 +25,14 @@ SELECT * FROM job_request WHERE request_id = %(request_id)s AND owner = %(owner)
 
 -- lease_fan_out --
 UPDATE job_request
-SET status = 'PROCESSING', updated_at = now(), fan_out_token = %(token)s,
+SET status = 'PROCESSING', updated_at = now(), fan_out_token = %(token)s, fan_out_attempt = fan_out_attempt + 1,
     fan_out_leased_until = now() + make_interval(secs => %(lease_seconds)s)
 WHERE request_id = %(request_id)s
   AND source_version = %(source_version)s
   AND status IN ('PENDING', 'PROCESSING')
   AND finalizable_at IS NULL
   AND (rows_total IS NULL OR rows_sent < rows_total)
-  AND (fan_out_leased_until IS NULL OR fan_out_leased_until < now())
+  AND (fan_out_leased_until IS NULL OR fan_out_leased_until < now() OR fan_out_token = %(token)s)
 RETURNING *;
 
 -- release_fan_out --
@@ -39,35 +40,34 @@ UPDATE job_request SET fan_out_token = NULL, fan_out_leased_until = NULL, update
 WHERE request_id = %(request_id)s AND fan_out_token = %(token)s;
 
 -- advance_rows_staged --
-UPDATE job_request SET rows_staged = %(row_number)s, updated_at = now()
+UPDATE job_request SET rows_staged = %(row_number)s, fan_out_attempt = 0, updated_at = now()
 WHERE request_id = %(request_id)s AND fan_out_token = %(token)s AND rows_staged < %(row_number)s;
+
+-- hold_fan_out --
+SELECT request_id FROM job_request WHERE request_id = %(request_id)s AND fan_out_token = %(token)s FOR UPDATE;
 
 -- declare_totals --
 UPDATE job_request
 SET rows_total = %(rows_total)s, rows_failed = %(rows_failed)s, images_total = %(images_total)s, updated_at = now(),
-    finalizable_at = CASE WHEN %(images_total)s = 0 THEN now() END
-WHERE request_id = %(request_id)s AND fan_out_token = %(token)s AND rows_total IS NULL;
+    rows_staged = %(rows_total)s, finalizable_at = CASE WHEN %(images_total)s = 0 THEN now() END
+WHERE request_id = %(request_id)s AND fan_out_token = %(token)s;
 
 -- advance_rows_sent --
-UPDATE job_request SET rows_sent = %(row_number)s, updated_at = now()
-WHERE request_id = %(request_id)s AND fan_out_token = %(token)s AND rows_sent < %(row_number)s;
+UPDATE job_request SET rows_sent = greatest(rows_sent, %(row_number)s), fan_out_attempt = 0, updated_at = now()
+WHERE request_id = %(request_id)s AND fan_out_token = %(token)s;
 
 -- finish_sending --
 UPDATE job_request SET rows_sent = rows_total, updated_at = now()
 WHERE request_id = %(request_id)s AND fan_out_token = %(token)s;
 
 -- refuse_sheet --
--- The totals were never declared, so nothing has been sent: what was staged goes, and the finalizer tells the owner.
--- Once they are declared the sheet is known to be good.
-WITH refused AS (
-    UPDATE job_request
-    SET error_message = %(error_message)s, finalizable_at = now(), updated_at = now(),
-        rows_staged = 0, rows_total = 0, images_total = 0, fan_out_token = NULL, fan_out_leased_until = NULL
-    WHERE request_id = %(request_id)s AND status IN ('PENDING', 'PROCESSING')
-      AND finalizable_at IS NULL AND rows_total IS NULL
-    RETURNING request_id
-)
-DELETE FROM compressed_images USING refused WHERE compressed_images.request_id = refused.request_id;
+-- Only while its totals are not declared, so nothing has been sent; and never under another's fan-out.
+UPDATE job_request
+SET error_message = %(error_message)s, finalizable_at = now(), updated_at = now(),
+    rows_staged = 0, rows_total = 0, images_total = 0, fan_out_token = NULL, fan_out_leased_until = NULL
+WHERE request_id = %(request_id)s AND source_version IS NOT DISTINCT FROM %(source_version)s
+  AND status IN ('PENDING', 'PROCESSING') AND finalizable_at IS NULL AND rows_total IS NULL
+  AND (fan_out_leased_until IS NULL OR fan_out_leased_until < now() OR fan_out_token = %(token)s);
 
 -- lock_jobs --
 -- Always in the same order, so that two batches over the same jobs cannot deadlock.
@@ -82,22 +82,21 @@ WHERE request_id = %(request_id)s AND generation = %(generation)s
   AND finalizable_at IS NOT NULL AND status IN ('PENDING', 'PROCESSING');
 
 -- list_finalizable --
-SELECT request_id, generation FROM job_request
-WHERE status IN ('PENDING', 'PROCESSING') AND finalizable_at < now() - make_interval(secs => %(older_than_seconds)s)
-ORDER BY finalizable_at LIMIT %(limit)s;
+-- Those that were looked after longest ago come first, so that running executions cannot crowd out stopped ones.
+UPDATE job_request SET swept_at = now()
+WHERE request_id IN (
+    SELECT request_id FROM job_request
+    WHERE settled_at IS NULL AND finalizable_at < now() - make_interval(secs => %(older_than_seconds)s)
+    ORDER BY swept_at NULLS FIRST LIMIT %(limit)s)
+RETURNING request_id, generation, finalizer_run;
 
 -- list_finalizable_among --
-SELECT request_id, generation FROM job_request
+SELECT request_id, generation, finalizer_run FROM job_request
 WHERE request_id = ANY(%(request_ids)s::uuid[]) AND finalizable_at IS NOT NULL AND status IN ('PENDING', 'PROCESSING');
-
--- next_generation --
-UPDATE job_request SET generation = generation + 1, updated_at = now()
-WHERE request_id = %(request_id)s AND generation = %(generation)s AND status IN ('PENDING', 'PROCESSING')
-RETURNING generation;
 
 -- list_stalled_fan_outs --
 SELECT request_id, source_key, source_version FROM job_request
-WHERE status IN ('PENDING', 'PROCESSING') AND finalizable_at IS NULL
+WHERE settled_at IS NULL AND status IN ('PENDING', 'PROCESSING') AND finalizable_at IS NULL
   AND (rows_total IS NULL OR rows_sent < rows_total)
   AND source_version IS NOT NULL
   AND (fan_out_leased_until IS NULL OR fan_out_leased_until < now())
@@ -105,7 +104,31 @@ WHERE status IN ('PENDING', 'PROCESSING') AND finalizable_at IS NULL
 ORDER BY updated_at LIMIT %(limit)s;
 
 -- list_missing_sheets --
-SELECT request_id, source_key FROM job_request
-WHERE status = 'PENDING' AND source_version IS NULL AND finalizable_at IS NULL
+SELECT request_id FROM job_request
+WHERE settled_at IS NULL AND status = 'PENDING' AND source_version IS NULL AND finalizable_at IS NULL
   AND updated_at < now() - make_interval(secs => %(older_than_seconds)s)
 ORDER BY updated_at LIMIT %(limit)s;
+
+-- delete_refused_images --
+-- A statement of its own, after `refuse_sheet` has the job's row: it sees what was staged until then.
+DELETE FROM compressed_images USING job_request AS job
+WHERE compressed_images.request_id = %(request_id)s AND job.request_id = %(request_id)s AND job.rows_total = 0;
+
+-- settle_job --
+UPDATE job_request SET settled_at = now()
+WHERE request_id = %(request_id)s AND generation = %(generation)s
+  AND status IN ('COMPLETED', 'FAILED') AND settled_at IS NULL;
+
+-- next_finalizer_run --
+-- Of two sweepers that see the same execution stopped, one moves on; both start what it moved on to.
+UPDATE job_request SET finalizer_run = greatest(finalizer_run, %(finalizer_run)s + 1)
+WHERE request_id = %(request_id)s AND generation = %(generation)s AND settled_at IS NULL
+RETURNING request_id, generation, finalizer_run;
+
+-- rewind_unmoved_jobs --
+-- All rows are sent, nobody works on any, and nothing has moved for hours: the messages are lost.
+UPDATE job_request AS job SET rows_sent = 0, updated_at = now()
+WHERE settled_at IS NULL AND status = 'PROCESSING' AND finalizable_at IS NULL AND rows_sent = rows_total
+  AND updated_at < now() - make_interval(secs => %(older_than_seconds)s)
+  AND NOT EXISTS (SELECT FROM compressed_images AS image
+                  WHERE image.request_id = job.request_id AND image.lease_token IS NOT NULL);
