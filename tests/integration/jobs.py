@@ -1,7 +1,7 @@
 """Builders for tests of state: sheets, jobs, messages, and what came of them."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -39,28 +39,6 @@ def upload(database: Database, bucket: Bucket, body: bytes, **columns: Any) -> t
     }
     database.execute("insert_uploaded_job", {**job, **columns})
     return request_id, ObjectVersion(key, bucket.put(key, body, "text/csv"))
-
-
-def finish(database: Database, request_id: UUID, *, failing: Collection[tuple[int, int]] = ()) -> None:
-    """End every pending image of a staged job as a compression would; FAILED at each (row, position) in `failing`.
-
-    A completed image had 1000 bytes and has 400.
-    """
-    token, rows = uuid4(), sorted({image["row_number"] for image in images_of(database, request_id)})
-    keys = {"request_ids": [request_id] * len(rows), "row_numbers": rows}
-    leased = database.fetch_all("lease_images", {**keys, "token": token, "lease_seconds": 60})
-    finished = [_outcome(image, failed=(image["row_number"], image["position"]) in failing) for image in leased]
-    database.execute("finish_images", {"finished": json.dumps(finished), "token": token})
-
-
-def _outcome(image: dict[str, Any], *, failed: bool) -> dict[str, Any]:
-    if failed:
-        failure = {"error_code": "origin_refused", "error_message": "The origin answered 404."}
-        return {"image_id": str(image["image_id"]), "status": "FAILED", **failure}
-    key = f"images/{image['request_id']}/{image['row_number']}-{image['position']}.jpg"
-    result = {"image_url": f"https://images.example/{key}", "object_key": key, "format": "jpeg", "outcome": "smaller"}
-    sizes = {"width": 40, "height": 30, "bytes_before": 1000, "bytes_after": 400}
-    return {"image_id": str(image["image_id"]), "status": "COMPLETED", **result, **sizes}
 
 
 def job_of(database: Database, request_id: UUID) -> dict[str, Any]:
