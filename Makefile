@@ -42,7 +42,7 @@ bench: $(DEV) ## Images per second, end to end; IMAGES=, CHECK=1 fails below the
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.end_to_end
 
 long: $(DEV) ## Tests that take minutes: kills, faults, long runs
-	$(BIN)/pytest -m long
+	$(BIN)/pytest -s -m long
 
 clean: ## Forget the state of `make run`
 	@if [ -e $(LOCAL) ]; then $(BIN)/python -m local clean; else rm -rf .local; fi

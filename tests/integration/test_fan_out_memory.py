@@ -1,7 +1,6 @@
 """fan_out: a CSV of 50 MB is checked, staged and rung for in under 200 MB of memory."""
 
 import multiprocessing
-import resource
 from pathlib import Path
 
 import psycopg2
@@ -52,11 +51,17 @@ def measure(host, name, path, sender):
     database, queue = Database(lambda: psycopg2.connect(host=host, user="postgres", dbname=name)), CountingQueue()
     step = FanOut(FileBucket(path), database, queue, queue, NoFinalizer(), "drop", "", frozenset())
     step.run(ObjectVersion("drop/large.csv", "1"), plenty)
-    sender.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, queue.rung))
+    sender.send((peak_of_this_process(), queue.rung))
+
+
+def peak_of_this_process():
+    """Bytes of resident memory at most; getrusage would count the process that this one was forked from."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
 
 
 @pytest.mark.long
-def test_a_sheet_of_50_mb_is_fanned_out_in_under_200_mb(postgres_host, database_name, tmp_path, record_property):
+def test_a_sheet_of_50_mb_is_fanned_out_in_under_200_mb(postgres_host, database_name, tmp_path):
     path = tmp_path / "large.csv"
     line = '{n},"Product {n}, blue",https://cdn.shop.example/pictures/{n}.jpg\n'
     rows = 0
@@ -71,7 +76,7 @@ def test_a_sheet_of_50_mb_is_fanned_out_in_under_200_mb(postgres_host, database_
     process.start()
     peak_bytes, rung = receiver.recv()
     process.join()
-    record_property("peak_bytes", peak_bytes)
+    print(f"{rows:,} rows, {path.stat().st_size / MEGABYTE:.0f} MB: peak {peak_bytes / MEGABYTE:.0f} MB")  # noqa: T201
 
     assert rung == rows
     assert peak_bytes < 200 * MEGABYTE
