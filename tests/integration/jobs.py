@@ -34,10 +34,11 @@ def upload(database: Database, bucket: Bucket, body: bytes, **columns: Any) -> t
         "request_id": request_id,
         "owner": "shop",
         "source_key": key,
+        "source_version": None,
         "options": Json({}),
         "webhook_url": None,
     }
-    database.execute("insert_uploaded_job", {**job, **columns})
+    database.execute("insert_job", {**job, **columns})
     return request_id, ObjectVersion(key, bucket.put(key, body, "text/csv"))
 
 

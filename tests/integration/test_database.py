@@ -251,7 +251,7 @@ SECRET_URL = "https://shop.example/a.jpg?token=s3cret"
 def break_check(transaction):
     job = {"request_id": uuid4(), "source_key": SECRET_URL, "source_version": "1"}
     columns = {"owner": "shop", "options": "{}", "webhook_url": SECRET_URL, **job}
-    transaction.execute("insert_dropped_job", columns)
+    transaction.execute("insert_job", columns)
     run = {"event_id": "evt_1", "attempt": 0, "status_code": None, "error_message": SECRET_URL, "outcome": "retry"}
     transaction.execute("record_delivery", {**job, **run})
 
@@ -266,12 +266,13 @@ def break_copy_format(transaction):
 
 def break_json(transaction):
     options = {"options": f'{{"a": "{SECRET_URL}\\u0000"', "owner": "shop", "webhook_url": None}
-    transaction.execute("insert_uploaded_job", {"request_id": uuid4(), "source_key": "uploads/a.csv", **options})
+    source = {"source_key": "uploads/a.csv", "source_version": None}
+    transaction.execute("insert_job", {"request_id": uuid4(), **source, **options})
 
 
 def break_null(transaction):
     job = {"request_id": uuid4(), "owner": None, "source_key": SECRET_URL, "options": "{}", "webhook_url": SECRET_URL}
-    transaction.fetch_all("insert_uploaded_job", job)
+    transaction.fetch_all("insert_job", {**job, "source_version": None})
 
 
 @pytest.mark.parametrize(
@@ -280,8 +281,8 @@ def break_null(transaction):
         (break_check, "record_delivery"),
         (break_copy, "copy_images"),
         (break_copy_format, "copy_images"),
-        (break_json, "insert_uploaded_job"),
-        (break_null, "insert_uploaded_job"),
+        (break_json, "insert_job"),
+        (break_null, "insert_job"),
     ],
 )
 def test_a_refused_statement_says_which_and_why_without_the_rows_values(database, connect, work, statement):

@@ -43,7 +43,7 @@ def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
         "options": Json(dict(drop.options)),
         "webhook_url": drop.webhook_url,
     }
-    database.execute("insert_dropped_job", job)
+    database.execute("insert_job", job)
     return request_id
 
 

@@ -63,8 +63,15 @@ def _store(
 ) -> UUID:
     request_id = uuid4()
     source_key = f"{UPLOAD_PREFIX}{request_id}.csv"
-    job = {"request_id": request_id, "owner": owner, "source_key": source_key, "webhook_url": webhook_url}
-    database.execute("insert_uploaded_job", {**job, "options": Json(options.to_fields())})
+    job = {
+        "request_id": request_id,
+        "owner": owner,
+        "source_key": source_key,
+        "source_version": None,
+        "options": Json(options.to_fields()),
+        "webhook_url": webhook_url,
+    }
+    database.execute("insert_job", job)
     try:
         version = bucket.put(source_key, file, "text/csv")
     except Exception:

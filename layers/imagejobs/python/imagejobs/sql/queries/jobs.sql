@@ -1,16 +1,12 @@
--- insert_uploaded_job --
-INSERT INTO job_request (request_id, owner, source_key, options, webhook_url)
-VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(options)s, %(webhook_url)s)
+-- insert_job --
+-- A repeat changes nothing: an upload's id is new with it, a dropped file's is derived from its version.
+INSERT INTO job_request (request_id, owner, source_key, source_version, options, webhook_url)
+VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(webhook_url)s)
 ON CONFLICT DO NOTHING;
 
 -- delete_pending_job --
 DELETE FROM job_request
 WHERE request_id = %(request_id)s AND status = 'PENDING' AND source_version IS NULL;
-
--- insert_dropped_job --
-INSERT INTO job_request (request_id, owner, source_key, source_version, options, webhook_url)
-VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(webhook_url)s)
-ON CONFLICT DO NOTHING;
 
 -- accept_source --
 -- The first version that arrives is the job; a later one changes nothing.
