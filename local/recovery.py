@@ -85,5 +85,5 @@ def _start_finalizers(port: int, arn: str, jobs: list[tuple[Any, ...]]) -> None:
         stepfunctions.start_execution(
             stateMachineArn=arn,
             name=f"{request_id}-{generation}" + (f"-{run}" if run > 1 else ""),
-            input=json.dumps({"request_id": request_id, "generation": generation}),
+            input=json.dumps({"request_id": request_id, "generation": generation, "run": run}),
         )

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagejobs.bucket import Bucket
@@ -29,4 +30,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Run the step that the state machine names, on its state."""
     result = closer().run(event["step"], event["state"])
     logger.info("step_finished", step=event["step"], request_id=event["state"]["request_id"])
+    if result.get("outcome") == "exhausted":
+        with single_metric(name="WebhookExhausted", unit=MetricUnit.Count, value=1):
+            logger.warning("webhook_exhausted", request_id=event["state"]["request_id"])
     return result

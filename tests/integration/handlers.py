@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from hashlib import md5
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any
 from urllib.parse import quote_plus
@@ -22,9 +23,10 @@ import pytest
 import requests
 
 from imagejobs.bucket import Bucket, ObjectVersion
-from imagejobs.database import Database
+from imagejobs.database import Database, Transaction
+from imagejobs.queues import Queue, Row
 from local.template import load_template
-from tests.integration.jobs import images_of, query
+from tests.integration.jobs import images_of, query, received
 
 PROJECT = Path(__file__).parents[2]
 TOKEN = "example-token"
@@ -109,7 +111,7 @@ def load_event(name: str) -> Event:
 def api_event(
     name: str, request_id: object = None, *, owner: str = "shop", query: Mapping[str, str] | None = None
 ) -> Event:
-    """The GET of events/api-<name>.json for a job, as its owner's token is let through by the authorizer."""
+    """The request of events/api-<name>.json for a job, as its owner's token is let through by the authorizer."""
     event = load_event(f"api-{name}")
     if request_id is not None:
         event["path"] = event["resource"].replace("{request_id}", str(request_id))
@@ -121,7 +123,7 @@ def api_event(
 
 
 def upload_event(file: bytes, fields: Mapping[str, str] | None = None, *, file_field: str = "file") -> Event:
-    """The POST of a real HTTP client's form."""
+    """The POST of a real HTTP client's form; its multipart boundary is another one each time."""
     form = requests.Request(
         "POST", "http://localhost/upload", data=fields, files={file_field: ("products.csv", file, "text/csv")}
     ).prepare()
@@ -148,6 +150,15 @@ def sqs_event(name: str, *bodies: object) -> Event:
     return {"Records": [_record(model, number, body) for number, body in enumerate(bodies, start=1)]}
 
 
+def deliver(functions: Functions, function: str, queue: Queue) -> Any:
+    """The function's answer to all messages in a queue, as its event source mapping hands them over."""
+    messages = received(queue)
+    event = sqs_event(function, *[message.body for message in messages])
+    for record, message in zip(event["Records"], messages, strict=True):
+        record.update(messageId=message.message_id, receiptHandle=message.receipt)
+    return functions.invoke(function, event)
+
+
 def file_event(source: ObjectVersion, name: str = "fan_out") -> Event:
     """An event of the upload queue with S3's own event for one version of one file."""
     return sqs_event(name, s3_event(source))
@@ -160,9 +171,9 @@ def s3_event(source: ObjectVersion) -> Event:
     return event
 
 
-def row_body(request_id: UUID, row_number: int) -> dict[str, Any]:
+def row_body(request_id: UUID, row_number: int, generation: int = 1) -> dict[str, Any]:
     """The body of a row queue's message."""
-    return {"request_id": str(request_id), "row_number": row_number}
+    return Row(UUID(str(request_id)), row_number, generation).as_body()
 
 
 def content_of(answer: Event) -> Any:
@@ -216,6 +227,25 @@ def finish(database: Database, request_id: UUID, *, failing: Collection[tuple[in
         end_images(database, token, *outcomes)
 
 
+def close(functions: Functions, request_id: object, *, generation: int = 1, run: int = 1) -> dict[str, Any]:
+    """What the state machine does up to the first attempt at the webhook; its state then."""
+    state: dict[str, Any] = {"request_id": str(request_id), "generation": generation, "run": run}
+    for step, name in (("write_result", "result"), ("remove_strays", None), ("close_job", "closed")):
+        outcome = functions.invoke("finalize", {"step": step, "state": state})
+        if name:
+            state[name] = outcome
+    return state
+
+
+def answer_webhook(functions: Functions, state: Mapping[str, Any], status_code: int | None) -> dict[str, Any]:
+    """What the state machine records once a receiver has answered so: what comes next."""
+    answer = {"status_code": status_code, "retry_after_seconds": None, "error_message": None}
+    recorded: dict[str, Any] = functions.invoke(
+        "finalize", {"step": "record_attempt", "state": {**state, "answer": answer}}
+    )
+    return recorded
+
+
 def failed(image: Mapping[str, Any]) -> dict[str, Any]:
     """The terminal columns of an image whose origin does not have it."""
     failure = {"error_code": "origin_refused", "error_message": "The origin answered 404."}
@@ -230,13 +260,41 @@ def completed(image: Mapping[str, Any]) -> dict[str, Any]:
     return {"image_id": str(image["image_id"]), "status": "COMPLETED", **result, **sizes}
 
 
-def wait_until_blocked(connect: Callable[[], Any]) -> None:
-    """Until a connection to this database waits for another one's lock; fails after some ten seconds."""
-    sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+def wait_until_blocked(connect: Callable[[], Any], connections: int = 1) -> None:
+    """Until so many connections to this database wait for another one's lock; fails after some ten seconds."""
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    wait_until(connect, f"SELECT ({sql}) >= %s", connections)
+
+
+def wait_until(connect: Callable[[], Any], sql: str, *parameters: Any) -> None:
+    """Until the query says true; fails after some ten seconds."""
     for _ in range(2000):
-        if query(connect, f"SELECT pg_sleep(0.005); {sql}"):
+        if query(connect, f"SELECT pg_sleep(0.005); {sql}", *parameters) == [(True,)]:
             return
-    raise AssertionError("Nobody waited for another's lock.")
+    raise AssertionError(f"This did not become true: {sql}")
+
+
+def beside(connect: Callable[[], Any], first: Callable[[Transaction], Any], second: Callable[[], Any]) -> Any:
+    """Run `second` while `first` is in a transaction; it is made to wait for that. What it returned or raised."""
+    outcomes: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcomes.append(second())
+        except Exception as failure:  # noqa: BLE001 - compared by the test
+            outcomes.append(failure)
+
+    thread, database = Thread(target=run), Database(connect)
+
+    def transaction_that_is_waited_for(transaction: Transaction) -> None:
+        first(transaction)
+        thread.start()
+        wait_until_blocked(connect)
+
+    database.transact(transaction_that_is_waited_for)
+    thread.join(30)
+    database.close()
+    return outcomes[0]
 
 
 def _record(model: Event, number: int, body: object) -> Event:

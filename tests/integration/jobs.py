@@ -37,6 +37,8 @@ def upload(database: Database, bucket: Bucket, body: bytes, **columns: Any) -> t
         "source_version": None,
         "options": Json({}),
         "webhook_url": None,
+        "idempotency_key": None,
+        "upload_sha256": None,
     }
     database.execute("insert_job", {**job, **columns})
     return request_id, ObjectVersion(key, bucket.put(key, body, "text/csv"))

@@ -11,11 +11,11 @@ from imagejobs import database as database_module
 from imagejobs.addresses import MAX_URL_CHARACTERS
 from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.database import Database
-from imagejobs.limits import MAX_UPLOAD_BYTES
-from imagejobs.steps import api as api_step
+from imagejobs.limits import MAX_PAGE_IMAGES, MAX_UPLOAD_BYTES
 from tests.integration.handlers import (
     api_event,
     body_of,
+    close,
     content_of,
     file_event,
     finish,
@@ -45,15 +45,9 @@ def run_to_the_end(functions, database, bucket, *cells, failing=()):
     request_id, source = upload(database, bucket, sheet(*cells))
     functions.invoke("fan_out", file_event(source))
     finish(database, request_id, failing=failing)
+    functions.values["API_BASE_URL"] = HOST
     close(functions, request_id)
     return request_id
-
-
-def close(functions, request_id):
-    functions.values["API_BASE_URL"] = HOST
-    state = {"request_id": str(request_id), "generation": 1}
-    result = functions.invoke("finalize", {"step": "write_result", "state": state})
-    functions.invoke("finalize", {"step": "close_job", "state": {**state, "result": result}})
 
 
 def jobs_in(connect):
@@ -315,7 +309,7 @@ def test_a_file_that_cannot_be_stored_leaves_no_job(functions, connect):
 def test_a_database_that_cannot_be_reached_is_a_500_without_details(functions, bucket):
     functions.values["DATABASE_HOST"] = "/nowhere"
 
-    for event in (upload_event(GOOD), api_event("status"), api_event("result"), api_event("images")):
+    for event in (upload_event(GOOD), *map(api_event, ROUTES + CONTROLS)):
         answer = functions.invoke("api", event)
         assert_refused(answer, 500, "internal_error")
         assert not re.search(r"nowhere|psycopg|postgres|socket|Traceback", answer["body"])
@@ -346,6 +340,7 @@ def test_the_status_of_a_job_that_waits(functions, database, bucket):
         "status": "PENDING",
         "completion_percentage": 0,
         "error_message": None,
+        "generation": 1,
         "rows": None,
         "rows_failed": 0,
         "images": None,
@@ -388,6 +383,7 @@ def test_the_status_of_a_job_that_ended(functions, database, bucket):
         "status": "COMPLETED",
         "completion_percentage": 100,
         "error_message": None,
+        "generation": 1,
         "rows": 3,
         "rows_failed": 1,
         "images": 3,
@@ -409,29 +405,32 @@ def test_the_status_of_a_job_that_failed_says_why(functions, database, bucket):
 
 
 ROUTES = ["status", "result", "images"]
+CONTROLS = ["retry", "cancel", "redeliver"]
 
 
 def test_a_malformed_id_is_a_400(functions):
-    for route in ROUTES:
+    for route in ROUTES + CONTROLS:
         for request_id in ("1", "not-a-uuid", UNKNOWN_ID + "0", "%00", "é", "' OR 1=1 --", "x" * 5000):
             answer = functions.invoke("api", api_event(route, request_id))
             assert_refused(answer, 400, "request_id_invalid")
 
 
 def test_an_unknown_job_is_a_404(functions):
-    for route in ROUTES:
+    for route in ROUTES + CONTROLS:
         answer = functions.invoke("api", api_event(route, UNKNOWN_ID))
         assert UNKNOWN_ID in assert_refused(answer, 404, "job_not_found")
 
 
 def test_another_callers_job_cannot_be_told_from_an_unknown_one(functions, database, bucket):
-    request_id = run_to_the_end(functions, database, bucket, URL)
+    request_id = run_to_the_end(functions, database, bucket, URL, failing={(1, 1)})
+    before = job_of(database, request_id)
 
-    for route in ROUTES:
+    for route in ROUTES + CONTROLS:
         unknown = functions.invoke("api", api_event(route, UNKNOWN_ID))
         answer = functions.invoke("api", api_event(route, request_id, owner="another"))
         assert answer["statusCode"] == unknown["statusCode"] == 404
         assert answer["body"].replace(str(request_id), UNKNOWN_ID) == unknown["body"]
+    assert job_of(database, request_id) == before
 
 
 # ── GET /job/<request_id>/result ────────────────────────────────────────────────────────────────────────────────────
@@ -472,6 +471,7 @@ def test_a_job_that_has_not_ended_has_no_result_yet(functions, database, bucket)
 def test_a_job_without_a_result_says_why(functions, database, bucket):
     request_id, source = upload(database, bucket, b"not,a,sheet\n")
     functions.invoke("fan_out", file_event(source))
+    functions.values["API_BASE_URL"] = HOST
     close(functions, request_id)
 
     message = assert_refused(functions.invoke("api", api_event("result", request_id)), 409, "result_not_ready")
@@ -561,13 +561,13 @@ def test_an_image_says_what_became_of_it(functions, database, bucket):
 def test_the_largest_page_fits_lambdas_payload(functions, database, bucket):
     """A page of the longest URLs and names that are kept, in ASCII."""
     url = f"{URL}?{'x' * MAX_URL_CHARACTERS}"[:MAX_URL_CHARACTERS]
-    rows = "".join(f"{number},{'n' * 500},{url}\n" for number in range(1, api_step.MAX_PAGE_IMAGES + 1))
+    rows = "".join(f"{number},{'n' * 500},{url}\n" for number in range(1, MAX_PAGE_IMAGES + 1))
     request_id, source = upload(database, bucket, (HEADER + rows).encode())
     functions.invoke("fan_out", file_event(source))
 
-    answer = functions.invoke("api", api_event("images", request_id, query={"limit": str(api_step.MAX_PAGE_IMAGES)}))
+    answer = functions.invoke("api", api_event("images", request_id, query={"limit": str(MAX_PAGE_IMAGES)}))
 
-    assert len(content_of(answer)["images"]) == api_step.MAX_PAGE_IMAGES == 500
+    assert len(content_of(answer)["images"]) == MAX_PAGE_IMAGES == 500
     assert len(json.dumps(answer)) < MAX_PAYLOAD_BYTES
 
 
@@ -606,6 +606,7 @@ def test_a_path_outside_the_api_is_a_404(functions):
         ("POST", "/job/status/1"),
         ("GET", f"/job/{UNKNOWN_ID}"),
         ("GET", "/jobs"),
+        *(("GET", f"/job/{UNKNOWN_ID}/{control}") for control in CONTROLS),
     ):
         event = {**api_event("status"), "path": path, "httpMethod": method}
         assert_refused(functions.invoke("api", event), 404, "route_not_found")

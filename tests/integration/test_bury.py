@@ -3,7 +3,6 @@
 import json
 from functools import partial
 from io import StringIO
-from threading import Thread
 from uuid import uuid4
 
 import pytest
@@ -15,6 +14,7 @@ from imagejobs.database import Database
 from imagejobs.jobs import refuse_sheet
 from imagejobs.steps.bury import FILE_MESSAGE, ROW_MESSAGE
 from tests.integration.handlers import (
+    beside,
     completed,
     end_images,
     file_event,
@@ -25,7 +25,6 @@ from tests.integration.handlers import (
     row_body,
     s3_event,
     sqs_event,
-    wait_until_blocked,
 )
 from tests.integration.jobs import executions, images_of, job_of, query, sheet, upload
 
@@ -367,18 +366,9 @@ def let_the_lease_run_out(connect):
 
 def refuse_beside(connect, lease, source, work):
     """Refuse the sheet on a connection of its own while `work` is in a transaction; it is made to wait for that."""
-    own, staging = Database(connect), Database(connect)
-    refuser = Thread(target=refuse_sheet, args=(own, lease["request_id"], source.version, FILE_MESSAGE))
-
-    def transaction_that_is_waited_for(transaction):
-        work(transaction)
-        refuser.start()
-        wait_until_blocked(connect)
-
-    staging.transact(transaction_that_is_waited_for)
-    refuser.join(30)
-    for connection in (own, staging):
-        connection.close()
+    own = Database(connect)
+    beside(connect, work, partial(refuse_sheet, own, lease["request_id"], source.version, FILE_MESSAGE))
+    own.close()
 
 
 def test_a_refusal_that_waits_for_a_staging_leaves_none_of_its_rows(database, connect, staging):

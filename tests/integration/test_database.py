@@ -248,9 +248,12 @@ def test_after_an_exception_the_connection_is_good_for_more(database, connect):
 SECRET_URL = "https://shop.example/a.jpg?token=s3cret"
 
 
+WITHOUT_KEY = {"idempotency_key": None, "upload_sha256": None}
+
+
 def break_check(transaction):
     job = {"request_id": uuid4(), "source_key": SECRET_URL, "source_version": "1"}
-    columns = {"owner": "shop", "options": "{}", "webhook_url": SECRET_URL, **job}
+    columns = {"owner": "shop", "options": "{}", "webhook_url": SECRET_URL, **job, **WITHOUT_KEY}
     transaction.execute("insert_job", columns)
     run = {"event_id": "evt_1", "attempt": 0, "status_code": None, "error_message": SECRET_URL, "outcome": "retry"}
     transaction.execute("record_delivery", {**job, **run})
@@ -267,12 +270,12 @@ def break_copy_format(transaction):
 def break_json(transaction):
     options = {"options": f'{{"a": "{SECRET_URL}\\u0000"', "owner": "shop", "webhook_url": None}
     source = {"source_key": "uploads/a.csv", "source_version": None}
-    transaction.execute("insert_job", {"request_id": uuid4(), **source, **options})
+    transaction.execute("insert_job", {"request_id": uuid4(), **source, **options, **WITHOUT_KEY})
 
 
 def break_null(transaction):
     job = {"request_id": uuid4(), "owner": None, "source_key": SECRET_URL, "options": "{}", "webhook_url": SECRET_URL}
-    transaction.fetch_all("insert_job", {**job, "source_version": None})
+    transaction.fetch_all("insert_job", {**job, "source_version": None, **WITHOUT_KEY})
 
 
 @pytest.mark.parametrize(

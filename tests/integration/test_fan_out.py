@@ -9,9 +9,10 @@ import pytest
 from botocore.exceptions import ClientError
 from psycopg2.extras import Json
 
+from imagejobs import sheet as sheet_module
 from imagejobs.bucket import ObjectVersion
 from imagejobs.steps import fan_out as fan_out_step
-from imagejobs.steps.fan_out import MAX_ATTEMPTS, Clock, FanOut
+from imagejobs.steps.fan_out import MAX_ATTEMPTS, FanOut, Lease
 from tests.integration.jobs import (
     executions,
     images_of,
@@ -142,12 +143,9 @@ def test_a_chunk_whose_commit_reply_was_lost_is_not_staged_twice(fan_out, databa
         return transact(work)
 
     monkeypatch.setattr(database, "transact", commit_twice)
-    lease = {"token": "00000000-0000-0000-0000-000000000001", "lease_seconds": 60}
     transact(lambda t: t.execute("accept_source", {"request_id": request_id, "source_version": source.version}))
-    job = transact(
-        lambda t: t.fetch_one("lease_fan_out", {"request_id": request_id, "source_version": source.version, **lease})
-    )
-    fan_out._stage(job, source, Clock(plenty, plenty()))
+    lease = Lease(database, request_id, plenty, plenty())
+    fan_out._stage(lease.take(source), source, lease)
 
     monkeypatch.setattr(database, "transact", transact)
     assert positions(database, request_id) == [(1, 1), (2, 1)]
@@ -177,27 +175,33 @@ def test_a_fan_out_killed_between_ringing_and_its_cursor_rings_twice_rather_than
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_fan_out_short_of_time_hands_over_through_its_own_queue(fan_out, database, bucket, row_queue, upload_queue):
+def test_a_fan_out_short_of_time_hands_over_through_its_own_queue(
+    fan_out, database, bucket, row_queue, upload_queue, monkeypatch
+):
+    """The time is looked at before each read and each page of messages; here it ends while staging, then sending."""
+    monkeypatch.setattr(sheet_module, "_CHUNK_BYTES", 64)  # six reads of this sheet
     request_id, source = upload(database, bucket, sheet(*[A] * 7))
-    invocations = 0
+    staged, sent = [], []
     events = [source]
     while events:
-        ticks = iter([300.0] * 3)  # one for all of its time, two for chunks
         for event in events:
-            fan_out.run(event, partial(next, ticks, 0.0))
-        invocations += 1
-        assert invocations < 10
+            fan_out.run(event, partial(next, iter([300.0] * 10), 0.0))
+        job = job_of(database, request_id)
+        staged.append(job["rows_staged"])
+        sent.append(job["rows_sent"])
+        assert job["fan_out_token"] is None
+        assert len(sent) < 10
         events = [
             ObjectVersion.from_event_record(record)
             for message in received(upload_queue)
             for record in message.body["Records"]
         ]
 
-    assert invocations > 2
+    assert 0 < staged[0] < 7
+    assert 0 < sent[1] < 7
+    assert (staged[-1], sent[-1]) == (7, 7)
     assert positions(database, request_id) == [(row, 1) for row in range(1, 8)]
     assert rows_in(received(row_queue)) == list(range(1, 8))
-    job = job_of(database, request_id)
-    assert (job["rows_sent"], job["fan_out_token"]) == (7, None)
 
 
 def test_a_sheet_that_cannot_be_read_ends_its_job_with_the_reason(fan_out, database, bucket, row_queue):

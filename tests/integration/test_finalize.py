@@ -17,6 +17,7 @@ from tests.integration.jobs import HEADER, images_of, job_of, query, sheet, uplo
 A, B, C = (f"https://shop.example/{name}.jpg" for name in "abc")
 HOOK = "https://shop.example/hooks/images"
 API = "https://api.shop.example"
+STEPS = ["write_result", "remove_strays", "close_job", "record_attempt"]
 NEW_COLUMNS = ["Output Image Urls", "Status", "Error", "Bytes Before", "Bytes After"]
 
 
@@ -42,13 +43,13 @@ def dropped(functions, bucket, connect, key, body):
 
 def write_result(functions, request_id, generation=1):
     event = load_event("finalize-write_result")
-    event["state"] = {"request_id": str(request_id), "generation": generation}
+    event["state"].update(request_id=str(request_id), generation=generation)
     return functions.invoke("finalize", event)
 
 
 def close_job(functions, request_id, result, generation=1):
     event = load_event("finalize-close_job")
-    event["state"] = {"request_id": str(request_id), "generation": generation, "result": result}
+    event["state"].update(request_id=str(request_id), generation=generation, result=result)
     return functions.invoke("finalize", event)
 
 
@@ -503,8 +504,9 @@ def record(
     functions, request_id, attempt, status_code=503, *, retry_after_seconds=None, error_message=None, generation=1
 ):
     event = load_event("finalize-record_attempt")
-    event["state"].update(request_id=str(request_id), generation=generation, attempt=attempt)
-    event["state"]["webhook"]["event_id"] = f"evt_{request_id}-{generation}"
+    event["state"].update(request_id=str(request_id), generation=generation)
+    event["state"]["closed"]["attempt"] = attempt
+    event["state"]["closed"]["webhook"]["event_id"] = f"evt_{request_id}-{generation}"
     event["state"]["answer"] = {
         "status_code": status_code,
         "retry_after_seconds": retry_after_seconds,
@@ -535,14 +537,15 @@ def test_a_receiver_that_is_gone_ends_the_sending(functions, connect, request_id
 def test_any_other_answer_is_tried_again(functions, connect, request_id, status_code):
     following = record(functions, request_id, 1, status_code, error_message="Why." if status_code is None else None)
 
-    assert (following["outcome"], following["attempt"]) == ("retry", 2)
+    assert following["outcome"] == "retry"
+    assert following["delay_seconds"] > 0
     assert deliveries(connect) == [(1, status_code, None if status_code else "Why.", "retry")]
 
 
 def test_ten_attempts_follow_the_standards_schedule_and_then_it_is_exhausted(functions, connect, request_id):
     for attempt, planned in enumerate(RETRY_DELAYS_SECONDS, start=1):
         following = record(functions, request_id, attempt)
-        assert (following["outcome"], following["attempt"]) == ("retry", attempt + 1)
+        assert following["outcome"] == "retry"
         assert 0.9 * planned <= following["delay_seconds"] <= 1.1 * planned + 1
 
     assert record(functions, request_id, 10)["outcome"] == "exhausted"
@@ -550,6 +553,26 @@ def test_ten_attempts_follow_the_standards_schedule_and_then_it_is_exhausted(fun
     recorded = deliveries(connect)
     assert [attempt for attempt, *_ in recorded] == list(range(1, 11))
     assert [outcome for *_, outcome in recorded] == ["retry"] * 9 + ["exhausted"]
+
+
+def test_an_exhausted_webhook_is_counted_for_the_operators_alarm(functions, capsys, request_id):
+    """One record of CloudWatch's embedded metric format a webhook that was given up, none for any other outcome."""
+    for attempt, status_code in ((1, 200), (2, 410), (3, 503)):
+        record(functions, request_id, attempt, status_code)
+    assert metrics_in(capsys.readouterr().out) == []
+
+    record(functions, request_id, 10)
+
+    (metric,) = metrics_in(capsys.readouterr().out)
+    (directive,) = metric["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], directive["Dimensions"]) == ("ImageJobs", [["service"]])
+    assert [m["Name"] for m in directive["Metrics"]] == ["WebhookExhausted"]
+    assert (metric["service"], metric["WebhookExhausted"]) == ("finalize", [1.0])
+
+
+def metrics_in(output):
+    logged = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    return [entry for entry in logged if "_aws" in entry]
 
 
 def test_a_receiver_may_ask_for_patience(functions, request_id):
@@ -632,7 +655,7 @@ def test_the_state_machine_names_the_steps_that_there_are():
     steps = [state.get("Parameters", {}).get("step") for state in definition["States"].values()]
 
     events = {path.stem.partition("-")[2] for path in (PROJECT / "events").glob("finalize-*.json")}
-    assert {step for step in steps if step} == events == {"write_result", "close_job", "record_attempt"}
+    assert {step for step in steps if step} == events == set(STEPS)
 
 
 def test_a_step_that_there_is_not_fails(functions):
@@ -640,7 +663,7 @@ def test_a_step_that_there_is_not_fails(functions):
         functions.invoke("finalize", {"step": "no_such_step", "state": load_event("finalize-write_result")["state"]})
 
 
-@pytest.mark.parametrize("event", ["finalize-write_result", "finalize-close_job"])
+@pytest.mark.parametrize("event", [f"finalize-{step}" for step in STEPS])
 def test_a_job_that_there_is_not_fails(functions, event):
     with pytest.raises(LookupError, match="There is no job 3f0c9e5e"):
         functions.invoke("finalize", load_event(event))

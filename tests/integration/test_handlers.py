@@ -15,7 +15,9 @@ from tests.integration.handlers import (
     Functions,
     api_event,
     body_of,
+    close,
     content_of,
+    deliver,
     file_event,
     keys_in,
     load_event,
@@ -48,22 +50,11 @@ def shop(functions):
         yield server
 
 
-def deliver_rows(functions, row_queue):
-    """The messages in the row queue, as the event source mapping hands them over."""
-    messages = received(row_queue)
-    event = sqs_event("compress", *[message.body for message in messages])
-    for record, message in zip(event["Records"], messages, strict=True):
-        record.update(messageId=message.message_id, receiptHandle=message.receipt)
-    return functions.invoke("compress", event)
-
-
 def finalize(functions, request_id):
     """What the state machine does, up to the first attempt at the webhook."""
-    identity = {"request_id": str(request_id), "generation": 1}
-    result = functions.invoke("finalize", {"step": "write_result", "state": identity})
-    closed = functions.invoke("finalize", {"step": "close_job", "state": {**identity, "result": result}})
-    answer = functions.invoke("send_webhook", closed["webhook"])
-    return functions.invoke("finalize", {"step": "record_attempt", "state": {**identity, **closed, "answer": answer}})
+    state = close(functions, request_id)
+    answer = functions.invoke("send_webhook", state["closed"]["webhook"])
+    return functions.invoke("finalize", {"step": "record_attempt", "state": {**state, "answer": answer}})
 
 
 def test_an_upload_comes_back_as_compressed_images_a_finished_csv_and_a_signed_webhook(
@@ -77,7 +68,7 @@ def test_an_upload_comes_back_as_compressed_images_a_finished_csv_and_a_signed_w
     version = bucket._client.head_object(Bucket=bucket.name, Key=key)["VersionId"]
 
     assert functions.invoke("fan_out", file_event(ObjectVersion(key, version))) == {"batchItemFailures": []}
-    assert deliver_rows(functions, row_queue) == {"batchItemFailures": []}
+    assert deliver(functions, "compress", row_queue) == {"batchItemFailures": []}
     assert executions() == [f"{request_id}-1"]
     assert finalize(functions, request_id)["outcome"] == "delivered"
     assert job_of(database, request_id)["settled_at"]
@@ -139,10 +130,12 @@ def test_rows_that_there_are_not_are_acknowledged(functions):
         "not JSON",
         "null",
         "[]",
-        {"row_number": 1},
-        {"request_id": "no-uuid", "row_number": 1},
-        {"request_id": 7, "row_number": 1},
-        {"request_id": "3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10", "row_number": None},
+        {"row_number": 1, "generation": 1},
+        {"request_id": "no-uuid", "row_number": 1, "generation": 1},
+        {"request_id": 7, "row_number": 1, "generation": 1},
+        {"request_id": "3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10", "row_number": None, "generation": 1},
+        {"request_id": "3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10", "row_number": 1, "generation": None},
+        {"request_id": "3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10", "row_number": 1},
     ],
     ids=str,
 )
@@ -164,7 +157,7 @@ def test_rows_in_another_workers_hands_are_given_back(functions, database, bucke
     functions.invoke("fan_out", file_event(source))
     query(connect, "UPDATE compressed_images SET lease_token = gen_random_uuid(), leased_until = now() + '1 minute'")
 
-    answer = deliver_rows(functions, row_queue)
+    answer = deliver(functions, "compress", row_queue)
 
     (failure,) = answer["batchItemFailures"]
     assert failure["itemIdentifier"]

@@ -176,19 +176,22 @@ def test_the_tables_have_the_columns_that_their_users_know(connect):
     assert known <= set(columns)
 
 
-def test_a_deleted_job_takes_its_images_and_deliveries_along(connect):
-    query(connect, JOB + IMAGE + DELIVERY)
+def test_a_deleted_job_takes_all_that_is_its_own_along(connect):
+    query(connect, EVERYTHING)
 
     query(connect, "DELETE FROM job_request")
 
-    assert query(connect, "SELECT 1 FROM compressed_images") == query(connect, "SELECT 1 FROM webhook_delivery") == []
+    assert [query(connect, f"SELECT 1 FROM {table}") for table in BELONGINGS] == [[], [], []]
 
 
 def test_a_new_job_is_one_that_nobody_has_worked_on(connect):
     query(connect, JOB + IMAGE)
 
-    job = "SELECT status, generation, finalizer_run, fan_out_attempt, settled_at, swept_at FROM job_request"
-    assert query(connect, job) == [("PENDING", 1, 1, 0, None, None)]
+    job = (
+        "SELECT status, generation, finalizer_run, first_attempt, fan_out_attempt, images_kept, "
+        "cancelled_at, settled_at, swept_at FROM job_request"
+    )
+    assert query(connect, job) == [("PENDING", 1, 1, 1, 0, 0, None, None, None)]
     image = "SELECT status, attempt, crashes, not_before <= now(), lease_token FROM compressed_images"
     assert query(connect, image) == [("PENDING", 0, 0, True, None)]
 
@@ -212,6 +215,10 @@ DONE = (
     "outcome = 'smaller', width = 3, height = 2, bytes_before = 9, bytes_after = 9"
 )
 TOLD = "error_code = 'origin_refused', error_message = 'The origin answered 404.'"
+OUTCOME = """
+INSERT INTO job_outcome (request_id, generation, status)
+VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 1, 'COMPLETED');
+"""
 LEASED = "lease_token = gen_random_uuid(), leased_until = now()"
 
 ILLEGAL = [
@@ -230,6 +237,13 @@ ILLEGAL = [
     ("job_request", "fan_out_leased_until = now()"),
     ("job_request", "settled_at = now()"),
     ("job_request", "settled_at = now(), status = 'PROCESSING', finalizable_at = now()"),
+    ("job_request", "images_kept = 1"),
+    ("job_request", "images_completed = 1, images_kept = 2"),
+    ("job_request", "first_attempt = 0"),
+    ("job_request", "idempotency_key = 'a'"),
+    ("job_request", "upload_sha256 = 'a'"),
+    ("job_outcome", "generation = 0"),
+    ("job_outcome", "status = 'PROCESSING'"),
     ("compressed_images", "row_number = 0"),
     ("compressed_images", "position = 0"),
     ("compressed_images", "status = 'PROCESSING'"),
@@ -261,6 +275,9 @@ LEGAL = [
     ("job_request", "status = 'FAILED', finalizable_at = now(), settled_at = now(), finalizer_run = 2"),
     ("job_request", "images_completed = 1, images_failed = 1, rows_sent = 1"),
     ("job_request", "fan_out_token = gen_random_uuid(), fan_out_leased_until = now()"),
+    ("job_request", "images_completed = 2, images_kept = 2, first_attempt = 2, cancelled_at = now()"),
+    ("job_request", "idempotency_key = 'a', upload_sha256 = 'b'"),
+    ("job_outcome", "generation = 2, status = 'FAILED', error_message = 'cancelled'"),
     ("compressed_images", LEASED),
     ("compressed_images", f"status = 'COMPLETED', {DONE}"),
     ("compressed_images", f"status = 'FAILED', {TOLD}"),
@@ -268,9 +285,17 @@ LEGAL = [
 ]
 
 
+KEYED = """
+INSERT INTO job_request (request_id, owner, source_key, idempotency_key, upload_sha256)
+VALUES ('5f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 'shop', 'uploads/keyed.csv', 'key-1', 'a');
+"""
+BELONGINGS = ["compressed_images", "webhook_delivery", "job_outcome"]
+EVERYTHING = JOB + IMAGE + DELIVERY + OUTCOME
+
+
 def refusals_of(connect):
     """The name of the constraint that refuses each illegal state, None for one that is let in."""
-    query(connect, JOB + IMAGE + DELIVERY)
+    query(connect, EVERYTHING)
     return {(table, change): refusal_of(connect, table, change) for table, change in ILLEGAL}
 
 
@@ -293,7 +318,7 @@ def test_every_illegal_state_is_refused_and_every_check_refuses_some(connect):
 
 
 def test_every_legal_state_is_let_in(connect):
-    query(connect, JOB + IMAGE + DELIVERY)
+    query(connect, EVERYTHING)
 
     for table, change in LEGAL:
         with connect() as connection, connection.cursor() as cursor:
@@ -309,13 +334,26 @@ def test_every_legal_state_is_let_in(connect):
         JOB.replace("3f0c9e5e", "4f0c9e5e"),
         IMAGE,
         DELIVERY,
+        OUTCOME,
+        KEYED,
         IMAGE.replace("3f0c9e5e", "4f0c9e5e"),
         DELIVERY.replace("3f0c9e5e", "4f0c9e5e").replace("evt_1", "evt_2"),
+        OUTCOME.replace("3f0c9e5e", "4f0c9e5e"),
     ],
-    ids=["same job", "same version of a file", "same image", "same attempt", "image of no job", "attempt of no job"],
+    ids=[
+        "same job",
+        "same version of a file",
+        "same image",
+        "same attempt",
+        "same generation",
+        "same key of the same owner",
+        "image of no job",
+        "attempt of no job",
+        "outcome of no job",
+    ],
 )
 def test_no_row_comes_twice_or_without_its_job(connect, statement):
-    query(connect, JOB + IMAGE + DELIVERY)
+    query(connect, EVERYTHING + KEYED.replace("5f0c9e5e", "6f0c9e5e"))
 
     with pytest.raises((psycopg2.errors.UniqueViolation, psycopg2.errors.ForeignKeyViolation)):
         query(connect, statement)

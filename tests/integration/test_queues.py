@@ -17,7 +17,7 @@ URL = "https://sqs.us-east-1.amazonaws.com/123456789012/rows"
 
 
 def rows(count):
-    return [Row(JOB, number) for number in range(1, count + 1)]
+    return [Row(JOB, number, 1) for number in range(1, count + 1)]
 
 
 @pytest.fixture
@@ -31,9 +31,11 @@ def stubbed(aws):
 
 def entries(*numbers):
     """What a batch of rows looks like on the wire; each keeps the id that it was first sent with."""
-    return [
-        {"Id": str(index), "MessageBody": f'{{"request_id": "{JOB}", "row_number": {index + 1}}}'} for index in numbers
-    ]
+    return [{"Id": str(index), "MessageBody": body(index + 1)} for index in numbers]
+
+
+def body(row_number):
+    return f'{{"request_id": "{JOB}", "row_number": {row_number}, "generation": 1}}'
 
 
 def answer(stub, sent, failed=()):
@@ -66,8 +68,8 @@ def test_every_row_is_rung_for_once(row_queue, count):
 
 def test_rows_go_in_batches_of_ten(stubbed):
     queue, stub = stubbed
-    ten = [{"Id": str(i), "MessageBody": f'{{"request_id": "{JOB}", "row_number": {i + 1}}}'} for i in range(10)]
-    rest = [{"Id": str(i), "MessageBody": f'{{"request_id": "{JOB}", "row_number": {i + 11}}}'} for i in range(2)]
+    ten = [{"Id": str(i), "MessageBody": body(i + 1)} for i in range(10)]
+    rest = [{"Id": str(i), "MessageBody": body(i + 11)} for i in range(2)]
     for batch in (ten, rest):
         accepted = [{"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0" * 32} for entry in batch]
         stub.add_response(
@@ -127,6 +129,7 @@ def test_a_message_of_the_row_queue_names_its_row():
 
     assert str(first.row.request_id) == load_event("bury-row")["Records"][0]["body"][16:52]
     assert (first.row.row_number, second.row.row_number) == (1, 2)
+    assert (first.row.generation, second.row.generation) == (1, 1)
     assert (first.message_id, first.receipt) == (
         "059f36b4-87a3-44ab-83d2-66197582f001",
         "AQEBexample-receipt-handle-1==",

@@ -393,7 +393,7 @@ def test_a_finalizer_that_stopped_is_followed_by_the_next_run_of_the_same_genera
     assert executions() == [f"{request_id}-1", f"{request_id}-1-2"]
 
 
-def test_every_run_is_told_the_same(functions, database, bucket, connect, row_queue):
+def test_every_run_is_told_which_it_is(functions, database, bucket, connect, row_queue):
     request_id = done_but_not_started(functions, database, bucket, row_queue)
     age(connect, OLDER_THAN_SECONDS + 1, finalizable_at=True)
     for name in (f"{request_id}-1", f"{request_id}-1-2"):
@@ -401,8 +401,12 @@ def test_every_run_is_told_the_same(functions, database, bucket, connect, row_qu
         stop_execution(name)
     sweep(functions)
 
-    same = {"request_id": str(request_id), "generation": 1}
-    assert inputs() == {f"{request_id}-1": same, f"{request_id}-1-2": same, f"{request_id}-1-3": same}
+    job = {"request_id": str(request_id), "generation": 1}
+    assert inputs() == {
+        f"{request_id}-1": {**job, "run": 1},
+        f"{request_id}-1-2": {**job, "run": 2},
+        f"{request_id}-1-3": {**job, "run": 3},
+    }
 
 
 def inputs():

@@ -15,8 +15,8 @@ from tests.template.python_code import (
 )
 
 STEPS = sorted(path.name for path in FUNCTIONS.iterdir() if (path / "app.py").exists())
-# Read by Powertools' Logger, which every handler makes.
-READ_BY_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
+# Read by Powertools' Logger, which every handler makes, and by its metrics.
+READ_BY_POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE"}
 # Functions of ours that take a variable's name.
 READERS = ("required", "from_environment")
 
@@ -49,6 +49,7 @@ def test_handler_logs_under_the_name_of_its_step(expanded, step):
     assert "aws_lambda_powertools" in imports(handler_path(step))
     assert variables["POWERTOOLS_SERVICE_NAME"] == step
     assert variables["POWERTOOLS_LOG_LEVEL"] == "INFO"
+    assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "ImageJobs"
 
 
 def test_environment_is_read_through_settings_only():

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from tests.template.conftest import REQUIRED
-from tests.template.expansion import ACCOUNT_ID, REGION, Properties, Stack, logical_id
+from tests.template.expansion import ACCOUNT_ID, PSEUDO_PARAMETERS, REGION, Properties, Stack, logical_id
 
 READS_DATABASE_SECRET = {("secretsmanager:GetSecretValue", REQUIRED["DatabaseSecretArn"])}
 READS_CALLERS = {("secretsmanager:GetSecretValue", "${Callers.Id}")}  # a secret's Id is its ARN
 STARTS_FINALIZER = {("states:StartExecution", "${Finalizer}")}
+# By name: the finalizer tells of the API's URL, so that a reference back would be circular.
+FINALIZER_BY_NAME = f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:{PSEUDO_PARAMETERS['AWS::StackName']}-finalizer"
 RINGS_QUEUES = {("sqs:SendMessage", "${RowQueue.Arn}"), ("sqs:SendMessage", "${UploadQueue.Arn}")}
 # Objects are always read by their version, and a read by version needs this permission alone:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
@@ -23,7 +25,8 @@ EXECUTIONS = f"arn:aws:states:{REGION}:{ACCOUNT_ID}:execution:${{Finalizer.Name}
 ALLOWED = {
     "authorize": READS_CALLERS,
     "api": READS_DATABASE_SECRET
-    | {("s3:PutObject", "${Bucket.Arn}/uploads/*"), ("s3:GetObjectVersion", "${Bucket.Arn}/results/*")},
+    | {("s3:PutObject", "${Bucket.Arn}/uploads/*"), ("s3:GetObjectVersion", "${Bucket.Arn}/results/*")}
+    | {("sqs:SendMessage", "${UploadQueue.Arn}"), ("states:StartExecution", FINALIZER_BY_NAME)},
     "fan_out": READS_DATABASE_SECRET
     | READS_SHEETS
     | HEADS_SHEETS
@@ -31,14 +34,15 @@ ALLOWED = {
     | {("sqs:ChangeMessageVisibility", "${UploadQueue.Arn}")}
     | STARTS_FINALIZER,
     "compress": READS_DATABASE_SECRET
-    | {("s3:PutObject", "${Bucket.Arn}/images/*")}
+    | {("s3:PutObject", "${Bucket.Arn}/images/*"), ("s3:DeleteObjectVersion", "${Bucket.Arn}/images/*")}
     | {("sqs:ChangeMessageVisibility", "${RowQueue.Arn}"), ("sqs:SendMessage", "${RowQueue.Arn}")}
     | STARTS_FINALIZER,
     "bury": READS_DATABASE_SECRET | STARTS_FINALIZER,
     "finalize": READS_DATABASE_SECRET
     | READS_SHEETS
     | {("s3:PutObject", "${Bucket.Arn}/results/*"), ("s3:AbortMultipartUpload", "${Bucket.Arn}/results/*")}
-    | {("s3:DeleteObject", "${Bucket.Arn}/results/*.error.json")},
+    | {("s3:DeleteObject", "${Bucket.Arn}/results/*.error.json")}
+    | {("s3:ListBucketVersions", "${Bucket.Arn}"), ("s3:DeleteObjectVersion", "${Bucket.Arn}/images/*")},
     "send_webhook": READS_CALLERS,
     "sweep": READS_DATABASE_SECRET | RINGS_QUEUES | STARTS_FINALIZER | {("states:DescribeExecution", EXECUTIONS)},
     "migrate": READS_DATABASE_SECRET,
@@ -102,6 +106,21 @@ def test_function_may_do_what_it_needs_and_nothing_else(expanded, step):
     assert permissions(role_of(expanded, step)) == ALLOWED[step]
 
 
+def test_the_name_that_the_api_starts_the_finalizer_by_is_the_finalizers_own(expanded):
+    (finalizer,) = expanded.of_type("AWS::StepFunctions::StateMachine").values()
+    variables = {step: function["Environment"]["Variables"] for step, function in expanded.functions().items()}
+
+    assert FINALIZER_BY_NAME.rpartition(":")[2] == finalizer["StateMachineName"]
+    assert variables["api"]["FINALIZER_ARN"] == FINALIZER_BY_NAME
+    assert variables["sweep"]["FINALIZER_ARN"] == "${Finalizer}"
+
+
+def test_only_images_are_listed(expanded):
+    (listing,) = [s for s in statements(role_of(expanded, "finalize")) if s["Action"] == "s3:ListBucketVersions"]
+
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": "images/*"}}
+
+
 @pytest.mark.parametrize("step", MANAGED)
 def test_function_has_only_the_managed_policies_of_its_kind(expanded, step):
     arns = role_of(expanded, step)["ManagedPolicyArns"]
@@ -148,6 +167,9 @@ def test_functions_are_invoked_by_their_own_triggers_only(expanded):
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/status/*")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/result")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/images")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/POST/job/*/retry")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/POST/job/*/cancel")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/POST/job/*/redeliver")),
         ("sweep", "events.amazonaws.com", "${SweepFunctionEveryMinute.Arn}"),
     }
 

@@ -244,19 +244,31 @@ def test_a_caught_error_leaves_the_state_beside_it(states):
     assert {name: catcher["ResultPath"] for name, catcher in catchers.items()} == dict.fromkeys(catchers, "$.failure")
 
 
-def test_every_attempt_at_the_webhook_has_all_that_is_recorded_of_it(states):
-    assert states["FirstAttempt"]["Parameters"] == {
-        "request_id.$": "$.request_id",
-        "generation.$": "$.generation",
-        "webhook.$": "$.closed.webhook",
-        "attempt.$": "$.closed.attempt",
-    }
-    assert states["NextAttempt"]["Parameters"] == {
-        "request_id.$": "$.request_id",
-        "generation.$": "$.generation",
-        "webhook.$": "$.webhook",
-        "attempt.$": "$.next.attempt",
-    }
+def test_every_attempt_at_the_webhook_is_the_one_that_the_database_says_is_next(states):
+    """After a wait it asks again: the job may have been retried, or its webhook asked for once more."""
+    asks, sends, waits = states["CloseJob"], states["SendWebhook"], states["WaitForRetry"]
+
+    assert asks["ResultPath"] == "$.closed"
+    assert states[asks["Next"]]["Choices"] == [{"Variable": "$.closed.webhook", "IsNull": True, "Next": "Done"}]
+    assert (states[asks["Next"]]["Default"], sends["InputPath"]) == ("SendWebhook", "$.closed.webhook")
+    assert (waits["SecondsPath"], waits["Next"]) == ("$.next.delay_seconds", "CloseJob")
+    assert [name for name, state in states.items() if "SendWebhook" in targets(state)] == [asks["Next"]]
+
+
+def test_every_step_of_ours_is_given_the_whole_state_and_takes_nothing_from_it(states):
+    """What an execution was started with (job, generation, run) must be there at every later step."""
+    ours = {n: s for n, s in of_type(states, "Task").items() if s["Resource"].endswith("FinalizeFunctionArn")}
+
+    assert {name: state["Parameters"]["state.$"] for name, state in ours.items()} == dict.fromkeys(ours, "$")
+    results = [state["ResultPath"] for state in states.values() if state["Type"] in {"Task", "Pass"}]
+    assert set(results) == {"$.result", None, "$.closed", "$.answer", "$.next"}
+
+
+def test_strays_that_cannot_be_removed_keep_no_job_open(states):
+    task = states["RemoveStrays"]
+    (catcher,) = task["Catch"]
+
+    assert (catcher["ErrorEquals"], catcher["Next"], task["Next"]) == (["States.ALL"], "CloseJob", "CloseJob")
 
 
 def test_paths_stand_under_keys_that_say_so(states):

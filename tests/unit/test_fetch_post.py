@@ -42,6 +42,14 @@ def test_any_status_is_returned_and_no_redirect_followed(status_code):
     assert len(server.requests) == 1
 
 
+def test_a_connection_that_was_to_be_closed_is_not_used_again():
+    with origin(says(http_answer())) as server:
+        fetcher = Fetcher(allow_origins=[server.origin])
+        for _ in range(3):
+            fetcher.post(server.url("/hook"), BODY, HEADERS, timeout_seconds=5)
+        assert server.connections == 3
+
+
 def test_retry_after_is_returned():
     with origin(says(http_answer(status="429 Slow down", Retry_After="30"))) as server:
         assert post(server) == Posted(429, 30.0)

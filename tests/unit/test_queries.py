@@ -76,7 +76,8 @@ def test_a_statement_stays_below_the_size_that_pins_a_proxied_session():
 
 
 def test_a_name_in_braces_stands_for_that_statements_text():
-    assert statement("count_terminal").rstrip(";") in statement("bury_row")
+    for name in ("finish_images", "fail_images"):
+        assert statement("count_terminal").rstrip(";") in statement(name)
 
 
 def test_a_statement_begins_below_its_heading_and_ends_before_the_next(monkeypatch):

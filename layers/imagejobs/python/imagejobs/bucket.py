@@ -103,6 +103,16 @@ class Bucket:
         """Delete an object, if it is there; its versions stay."""
         self._client.delete_object(Bucket=self.name, Key=key)
 
+    def delete_version(self, source: ObjectVersion) -> None:
+        """Delete one version of an object, and no other."""
+        self._client.delete_object(Bucket=self.name, Key=source.key, VersionId=source.version)
+
+    def list_versions(self, prefix: str) -> Iterator[list[ObjectVersion]]:
+        """All versions of all objects under a prefix, a page of at most a thousand at a time."""
+        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix)
+        for page in pages:
+            yield [ObjectVersion(found["Key"], found["VersionId"]) for found in page.get("Versions", [])]
+
     def open(self, source: ObjectVersion) -> BinaryIO:
         """The object's bytes as a stream."""
         answer = self._client.get_object(Bucket=self.name, Key=source.key, VersionId=source.version)

@@ -8,6 +8,11 @@
     │   ├── RequestIdInvalid          400
     │   ├── JobNotFound               404  unknown, or another caller's
     │   ├── ResultNotReady            409
+    │   ├── JobNotEnded               409  asked for what only an ended job can have
+    │   ├── JobEnded                  409  too late: the work is done
+    │   ├── NothingToRetry            409
+    │   ├── NoWebhook                 409
+    │   ├── IdempotencyKeyReused      409  the same key with another upload
     │   └── SheetError                400  the CSV as a whole cannot be read: `line_number`
     │       └── SheetTooLarge         413
     ├── RowError                      one row cannot be read; the others go on
@@ -18,7 +23,8 @@
         ├── ImageTooLarge             over the byte, pixel, frame or scan limit
         ├── ImageUnreadable           empty, truncated or not what its first bytes say
         ├── FormatUnsupported         not a JPEG, PNG, WebP or GIF
-        └── ImageAbandoned            gave up: too many attempts, or a dead-lettered row
+        ├── ImageAbandoned            gave up: too many attempts, or a dead-lettered row
+        └── JobCancelled              not begun: the job was cancelled
 
 A message says what is wrong, where, and what to do; it never holds a URL's query.
 """
@@ -85,6 +91,41 @@ class ResultNotReady(RequestError):
     """The job has no finished CSV, or not yet."""
 
     code = "result_not_ready"
+    http_status = 409
+
+
+class JobNotEnded(RequestError):
+    """Only an ended job can be retried or have its webhook sent again."""
+
+    code = "job_not_ended"
+    http_status = 409
+
+
+class JobEnded(RequestError):
+    """The job's work is done; there is nothing left to cancel."""
+
+    code = "job_ended"
+    http_status = 409
+
+
+class NothingToRetry(RequestError):
+    """The job has no failed image, or no image at all."""
+
+    code = "nothing_to_retry"
+    http_status = 409
+
+
+class NoWebhook(RequestError):
+    """The job was given no webhook_url."""
+
+    code = "no_webhook"
+    http_status = 409
+
+
+class IdempotencyKeyReused(RequestError):
+    """The key came with another upload before."""
+
+    code = "idempotency_key_reused"
     http_status = 409
 
 
@@ -172,3 +213,9 @@ class ImageAbandoned(ImageError):
     """Too many attempts, or its message was dead-lettered."""
 
     code = "image_abandoned"
+
+
+class JobCancelled(ImageError):
+    """Its job was cancelled before the image was begun."""
+
+    code = "cancelled"

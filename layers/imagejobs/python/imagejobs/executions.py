@@ -41,7 +41,7 @@ class Finalizer:
             self._client.start_execution(
                 stateMachineArn=self._arn,
                 name=_execution_name(job),
-                input=json.dumps({"request_id": str(job["request_id"]), "generation": job["generation"]}),
+                input=json.dumps(_execution_input(job)),
             )
         except self._client.exceptions.ExecutionAlreadyExists:
             return
@@ -61,6 +61,11 @@ class Finalizer:
             return self._client.describe_execution(executionArn=arn)["status"] in STOPPED
         except self._client.exceptions.ExecutionDoesNotExist:
             return False
+
+
+def _execution_input(job: Mapping[str, Any]) -> dict[str, Any]:
+    """What an execution is told: which run of which generation of which job it is."""
+    return {"request_id": str(job["request_id"]), "generation": job["generation"], "run": job["finalizer_run"]}
 
 
 def _execution_name(job: Mapping[str, Any]) -> str:

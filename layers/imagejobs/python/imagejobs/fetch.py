@@ -141,12 +141,16 @@ class Fetcher:
         deadline = time.monotonic() + timeout_seconds
         target = check_url(url, self._allow_origins)
         sent = {**headers, **_POST_HEADERS}
-        with self._exchange("POST", target, deadline, headers=sent, body=body) as response:
-            posted = Posted(response.status, _retry_after_seconds(response))
-            # The status is the answer; a body that breaks off or never ends takes nothing from it.
-            with suppress(HTTPError, OSError, ValueError):
-                response.read(MAX_DISCARDED_BYTES)
-            return posted
+        try:
+            with self._exchange("POST", target, deadline, headers=sent, body=body) as response:
+                posted = Posted(response.status, _retry_after_seconds(response))
+                # The status is the answer; a body that breaks off or never ends takes nothing from it.
+                with suppress(HTTPError, OSError, ValueError):
+                    response.read(MAX_DISCARDED_BYTES)
+                return posted
+        finally:
+            # urllib3 would keep a connection although it was sent "Connection: close" over it.
+            self._pools.clear()
 
     @contextmanager
     def _exchange(

@@ -1,5 +1,7 @@
 """Jobs, as several steps know them: what they are called, where they come from, how they are told of."""
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -8,11 +10,17 @@ from uuid import UUID, uuid5
 
 from psycopg2.extras import Json
 
-from imagejobs.bucket import UPLOAD_PREFIX, Bucket, ObjectVersion
+from imagejobs.bucket import IMAGE_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
 
 # A dropped file's request_id is derived from its key and version: a repeated event finds the same job.
 DROP_NAMESPACE = UUID("8f1d2a52-6f0e-5a0b-9a57-0d6c2b6e7f11")
+
+_IMAGE_PLACE = re.compile(r"/([0-9]{1,9})-([0-9]{1,9})-[0-9a-f]{16}\.[a-z]+$")
+
+TERMINAL = frozenset({"COMPLETED", "FAILED"})
+CANCELLED_MESSAGE = "cancelled"
+CANCELLED_IMAGE_MESSAGE = "The job was cancelled before this image was done."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,8 @@ def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
         "source_version": drop.source.version,
         "options": Json(dict(drop.options)),
         "webhook_url": drop.webhook_url,
+        "idempotency_key": None,
+        "upload_sha256": None,
     }
     database.execute("insert_job", job)
     return request_id
@@ -62,10 +72,11 @@ def refuse_sheet(
         token: The caller's own fan-out lease, if it has one.
     """
     refusal = {"request_id": request_id, "source_version": source_version, "error_message": message, "token": token}
-    database.transact(partial(_refuse, refusal))
+    database.transact(partial(refuse_in, refusal))
 
 
-def _refuse(refusal: Mapping[str, Any], transaction: Transaction) -> None:
+def refuse_in(refusal: Mapping[str, Any], transaction: Transaction) -> None:
+    """`refuse_sheet` as a part of a larger transaction; `refusal` has the statement's parameters."""
     if transaction.execute("refuse_sheet", refusal):
         transaction.execute("delete_refused_images", refusal)
 
@@ -76,6 +87,18 @@ def uploaded_request_id(source: ObjectVersion) -> UUID | None:
         return UUID(source.key.removeprefix(UPLOAD_PREFIX).removesuffix(".csv"))
     except ValueError:
         return None
+
+
+def image_key(image: Mapping[str, Any], body: bytes, extension: str) -> str:
+    """Where a compressed image lies: made of ids and content, so that a repeat writes the same object again."""
+    digest = hashlib.sha256(body).hexdigest()[:16]
+    return f"{IMAGE_PREFIX}{image['request_id']}/{image['row_number']}-{image['position']}-{digest}.{extension}"
+
+
+def image_place(key: str) -> tuple[int, int]:
+    """Row number and position in an `image_key`; (0, 0), which no image has, in any other key."""
+    match = _IMAGE_PLACE.search(key)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def totals(job: Mapping[str, Any]) -> dict[str, int | None]:
@@ -89,6 +112,11 @@ def totals(job: Mapping[str, Any]) -> dict[str, int | None]:
         "bytes_before": job["bytes_before"],
         "bytes_after": job["bytes_after"],
     }
+
+
+def event_id(job: Mapping[str, Any]) -> str:
+    """The `webhook-id` of what a generation of a job came to: the same at every attempt."""
+    return f"evt_{job['request_id']}-{job['generation']}"
 
 
 def result_url(base_url: str, job: Mapping[str, Any]) -> str | None:

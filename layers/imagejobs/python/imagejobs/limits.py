@@ -11,3 +11,14 @@ SHEET_LIMITS = SheetLimits(max_rows=1_000_000, max_bytes=256 * 1024 * 1024)
 
 # One image: eight of these are in transfer at once in a worker's memory, beside the one that is decoded.
 MAX_IMAGE_BYTES = 25 * 1024 * 1024
+
+# A page of a job's images: with URLs of the longest kind, within Lambda's answer of 6 MB.
+MAX_PAGE_IMAGES = 500
+
+# The sweeper rings once a minute: a lease of at most 45 s is found to be its dead owner's within two.
+MAX_LEASE_SECONDS = 45.0
+
+
+def lease_seconds(total_seconds: float) -> float:
+    """How long a lease lasts in an invocation of `total_seconds`; its owner renews it three times in that."""
+    return min(total_seconds / 6, MAX_LEASE_SECONDS)

@@ -30,10 +30,20 @@ class MessagesNotSent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of one job: what a message of the row queue names."""
+    """One row of one generation of a job: what a message of the row queue names."""
 
     request_id: UUID
     row_number: int
+    generation: int
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Row":
+        """From a mapping with these three, such as a row of the database."""
+        return cls(UUID(str(record["request_id"])), int(record["row_number"]), int(record["generation"]))
+
+    def as_body(self) -> dict[str, Any]:
+        """The body of its message."""
+        return {"request_id": str(self.request_id), "row_number": self.row_number, "generation": self.generation}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ class Message:
     @property
     def row(self) -> Row:
         """The row that a message of the row queue names."""
-        return Row(UUID(str(self.body["request_id"])), int(self.body["row_number"]))
+        return Row.from_record(self.body)
 
 
 class Queue:
@@ -89,7 +99,7 @@ class Queue:
         """
         for start in range(0, len(rows), BATCH_MESSAGES):
             batch = rows[start : start + BATCH_MESSAGES]
-            self._send([{"request_id": str(row.request_id), "row_number": row.row_number} for row in batch])
+            self._send([row.as_body() for row in batch])
 
     def ring_file(self, source: ObjectVersion) -> None:
         """Send the S3 event of `source` again.

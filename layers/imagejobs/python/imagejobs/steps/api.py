@@ -3,18 +3,31 @@
 An upload's job row is written before its CSV is stored: the S3 event must find its job.
 """
 
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg2
 from psycopg2.extras import Json
 
 from imagejobs.addresses import check_url
 from imagejobs.bucket import RESULT_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Row
-from imagejobs.errors import JobNotFound, RequestIdInvalid, ResultNotReady, SheetTooLarge
+from imagejobs.errors import (
+    IdempotencyKeyReused,
+    JobNotFound,
+    RequestIdInvalid,
+    RequestInvalid,
+    ResultNotReady,
+    SheetTooLarge,
+)
 from imagejobs.jobs import result_url, totals
 from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
 from imagejobs.options import CompressionOptions
@@ -22,10 +35,18 @@ from imagejobs.sheet import check_sheet
 from imagejobs.upload_form import UploadForm
 
 WEBHOOK_URL_FIELD = "webhook_url"
-MAX_PAGE_IMAGES = 500  # with URLs of the longest kind, within Lambda's answer of 6 MB
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 
-def accept_upload(database: Database, bucket: Bucket, *, owner: str, form: UploadForm, origins: frozenset[str]) -> UUID:
+def accept_upload(
+    database: Database,
+    bucket: Bucket,
+    *,
+    owner: str,
+    form: UploadForm,
+    origins: frozenset[str],
+    idempotency_key: str | None = None,
+) -> UUID:
     """Check a CSV as a whole, write its job and store it; the rest happens behind the queue.
 
     Args:
@@ -34,10 +55,37 @@ def accept_upload(database: Database, bucket: Bucket, *, owner: str, form: Uploa
         owner: The caller's name.
         form: The parsed multipart form.
         origins: `host:port` of origins that may be private (see `Fetcher`).
+        idempotency_key: The caller's own name for this upload; sent again with the same form, it is the same job.
 
     Raises:
-        OptionInvalid, SheetError, SheetTooLarge, UrlRefused: What the caller must change; no job is left.
+        OptionInvalid, RequestInvalid, SheetError, SheetTooLarge, UrlRefused: What the caller must change.
+        IdempotencyKeyReused: The key came with another form before.
     """
+    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+        raise RequestInvalid("The header Idempotency-Key has 1 to 255 ASCII characters without spaces, such as a UUID.")
+    options, webhook_url = _check_form(form, origins)
+    request_id = uuid4()
+    job: Row = {
+        "request_id": request_id,
+        "owner": owner,
+        "source_key": f"{UPLOAD_PREFIX}{request_id}.csv",
+        "source_version": None,
+        "options": Json(options.to_fields()),
+        "webhook_url": webhook_url,
+        "idempotency_key": idempotency_key,
+        "upload_sha256": _form_sha256(form) if idempotency_key else None,
+    }
+    database.execute("insert_job", job)
+    if idempotency_key:
+        job = _job_of_key(database, job)
+    if job["source_version"] is None:
+        _store(database, bucket, job, form.file)
+    stored_id: UUID = job["request_id"]
+    return stored_id
+
+
+def _check_form(form: UploadForm, origins: frozenset[str]) -> tuple[CompressionOptions, str | None]:
+    """The form's options and webhook URL; its CSV is checked with them."""
     if len(form.file) > MAX_UPLOAD_BYTES:
         raise SheetTooLarge(
             f"The file has {len(form.file):,} bytes; an upload may have {MAX_UPLOAD_BYTES:,}. "
@@ -49,38 +97,36 @@ def accept_upload(database: Database, bucket: Bucket, *, owner: str, form: Uploa
         check_url(webhook_url, allow_origins=origins)
     options = CompressionOptions.from_fields(fields)
     check_sheet(partial(BytesIO, form.file), SHEET_LIMITS)
-    return _store(database, bucket, owner=owner, file=form.file, options=options, webhook_url=webhook_url)
+    return options, webhook_url
 
 
-def _store(
-    database: Database,
-    bucket: Bucket,
-    *,
-    owner: str,
-    file: bytes,
-    options: CompressionOptions,
-    webhook_url: str | None,
-) -> UUID:
-    request_id = uuid4()
-    source_key = f"{UPLOAD_PREFIX}{request_id}.csv"
-    job = {
-        "request_id": request_id,
-        "owner": owner,
-        "source_key": source_key,
-        "source_version": None,
-        "options": Json(options.to_fields()),
-        "webhook_url": webhook_url,
-    }
-    database.execute("insert_job", job)
+def _form_sha256(form: UploadForm) -> str:
+    """What tells two uploads apart; not the request's body, whose multipart boundary is another one each time."""
+    content = [sorted(form.fields.items()), hashlib.sha256(form.file).hexdigest()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _job_of_key(database: Database, job: Mapping[str, Any]) -> Row:
+    """The job that has the key, be it the one just written; it may lack its CSV, if it was cut off there before."""
+    found = database.fetch_one("find_upload", job)
+    if found is None:
+        raise LookupError("The job of an Idempotency-Key is gone.")
+    if found["upload_sha256"] != job["upload_sha256"]:
+        raise IdempotencyKeyReused("This Idempotency-Key came with another file or other fields before; use a new one.")
+    return found
+
+
+def _store(database: Database, bucket: Bucket, job: Mapping[str, Any], file: bytes) -> None:
+    identity = {"request_id": job["request_id"]}
     try:
-        version = bucket.put(source_key, file, "text/csv")
+        version = bucket.put(job["source_key"], file, "text/csv")
     except Exception:
         # Unless S3 has it all the same and its event was quicker: then the job goes on, unknown to its caller.
-        database.execute("delete_pending_job", {"request_id": request_id})
+        database.execute("delete_pending_job", identity)
         raise
-    # The event says so too; should that be lost, the sweeper knows by this that the file is there.
-    database.execute("accept_source", {"request_id": request_id, "source_version": version})
-    return request_id
+    # The event says so too, which is enough for the job to go on; so the caller need not hear of a failure here.
+    with suppress(psycopg2.OperationalError):
+        database.execute("accept_source", {**identity, "source_version": version})
 
 
 def parse_request_id(text: str) -> UUID:
@@ -109,6 +155,7 @@ def job_status(database: Database, *, owner: str, request_id: UUID, base_url: st
         "updated_at": _timestamp(job["updated_at"]),
         "completion_percentage": job["completion_percentage"],
         "error_message": job["error_message"],
+        "generation": job["generation"],
         **totals(job),
         "result_url": result_url(base_url, job),
     }

@@ -52,7 +52,8 @@ class Undertaker:
         self.database.transact(partial(_fail_row, row))
         self.finalizer.start_ready(self.database, [row.request_id])
         keys = {"request_ids": [row.request_id], "row_numbers": [row.row_number]}
-        if self.database.fetch_all("list_unfinished_rows", keys):
+        unfinished = map(Row.from_record, self.database.fetch_all("list_unfinished_rows", keys))
+        if row in unfinished:
             raise StillWorkedOn(f"Row {row.row_number} of {row.request_id} is being worked on.")
 
     def _bury_file(self, source: ObjectVersion) -> None:
@@ -69,13 +70,9 @@ class Undertaker:
 
 
 def _fail_row(row: Row, transaction: Transaction) -> None:
-    transaction.fetch_all("lock_jobs", {"request_ids": [row.request_id]})
-    transaction.execute(
-        "bury_row",
-        {
-            "request_id": row.request_id,
-            "row_number": row.row_number,
-            "error_code": ImageAbandoned.code,
-            "error_message": ROW_MESSAGE,
-        },
-    )
+    """A letter of an older generation says nothing about the present one."""
+    jobs = transaction.fetch_all("lock_jobs", {"request_ids": [row.request_id]})
+    if [job["generation"] for job in jobs] != [row.generation]:
+        return
+    failure = {"error_code": ImageAbandoned.code, "error_message": ROW_MESSAGE}
+    transaction.execute("fail_images", {"request_id": row.request_id, "row_number": row.row_number, **failure})

@@ -1,31 +1,33 @@
 """compress: downloads, compresses and stores the images of a few rows, and commits what became of them.
 
-A lease in Postgres decides who works on an image, and is taken only for what is begun at once. Whatever happens to an
-image ends as its outcome or as a later attempt; nothing that an image holds ends the batch. What even kills the worker
-is found by the lease it leaves behind: such images are worked on one at a time, after all others are committed.
+A lease in Postgres decides who works on an image, and is taken only for what is begun at once; it is short, and renewed
+while the work goes on. Whatever happens to an image ends as its outcome or as a later attempt; nothing that an image
+holds ends the batch. What even kills the worker is found by the lease it leaves behind: such images are worked on one
+at a time, after all others are committed.
 """
 
-import hashlib
 import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg2
 from aws_lambda_powertools import Logger
 
-from imagejobs.bucket import IMAGE_PREFIX, Bucket
+from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
 from imagejobs.database import Row as Record
-from imagejobs.errors import ImageAbandoned, ImageError, OriginUnavailable
+from imagejobs.errors import ImageAbandoned, ImageError, JobCancelled, OriginUnavailable
 from imagejobs.executions import Finalizer
 from imagejobs.fetch import Fetcher
 from imagejobs.image import compress
-from imagejobs.limits import MAX_IMAGE_BYTES
+from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, image_key
+from imagejobs.limits import MAX_IMAGE_BYTES, lease_seconds
 from imagejobs.options import CompressionOptions
 from imagejobs.queues import Message, Queue, Row
 
@@ -41,7 +43,6 @@ MAX_WAIT_SECONDS = 5.0  # an origin that wants longer gets it from the queue, wh
 REDELIVERY_SECONDS = (5.0, 10.0, 15.0)
 MAX_REDELIVERY_SECONDS = 300.0
 FETCH_TIMEOUT_SECONDS = 20.0
-LEASE_MARGIN_SECONDS = 5.0
 TRANSFERS = 8
 # Images leased and committed at once: more than transfers at a time, so that a slow one does not idle the others.
 LEASE_IMAGES = 20
@@ -66,6 +67,11 @@ class Clock:
         return self.remaining_seconds() > self.total_seconds / 3
 
     @property
+    def lease_seconds(self) -> float:
+        """How long a lease lasts unless it is renewed."""
+        return lease_seconds(self.total_seconds)
+
+    @property
     def transfer_seconds(self) -> float:
         """Time left for waiting on an origin: a sixth is kept for compressing, storing and committing."""
         return self.remaining_seconds() - self.total_seconds / 6
@@ -79,11 +85,13 @@ class Attempt:
         image: The leased image.
         columns: The terminal columns of its row; None when it is to be tried again.
         delay_seconds: How long it rests before that.
+        stored: The object that it made, if it did.
     """
 
     image: Record
     columns: dict[str, Any] | None
     delay_seconds: float = 0.0
+    stored: ObjectVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,42 +134,55 @@ class RowWorker:
             images = self._lease(rows, token, clock)
             if not images:
                 break
-            self._settle(self._attempt_all(images, clock), token)
+            self._settle(self._attempt_all(images, token, clock), token)
         self.finalizer.start_ready(self.database, list({row.request_id for row in rows}))
         return self._give_back(messages, rows)
 
     def _lease(self, rows: Sequence[Row], token: UUID, clock: Clock) -> list[Record]:
         """The next images to work on; those that may have killed a worker come last, and alone."""
-        lease = {**_keys(rows), "token": token, "lease_seconds": clock.remaining_seconds() + LEASE_MARGIN_SECONDS}
+        lease = {**_keys(rows), "token": token, "lease_seconds": clock.lease_seconds}
         fresh = self.database.fetch_all("lease_images", {**lease, "crashed": False, "limit": LEASE_IMAGES})
         return fresh or self.database.fetch_all("lease_images", {**lease, "crashed": True, "limit": 1})
 
-    def _attempt_all(self, images: Sequence[Record], clock: Clock) -> list[Attempt]:
+    def _attempt_all(self, images: Sequence[Record], token: UUID, clock: Clock) -> list[Attempt]:
+        """The images' outcomes; their lease is kept up by this thread, which alone speaks with the database."""
         with ThreadPoolExecutor(TRANSFERS) as pool:
-            return list(pool.map(partial(self._attempt, clock=clock), images))
+            attempts = [pool.submit(self._attempt, image, clock) for image in images]
+            while wait(attempts, timeout=clock.lease_seconds / 3).not_done:
+                self._renew(images, token, clock)
+            return [attempt.result() for attempt in attempts]
+
+    def _renew(self, images: Sequence[Record], token: UUID, clock: Clock) -> None:
+        """Should it fail, the outcome may still come in time; whether it did is decided when it is committed."""
+        lease = {"image_ids": [image["image_id"] for image in images], "token": token}
+        try:
+            self.database.execute("renew_leases", {**lease, "lease_seconds": clock.lease_seconds})
+        except psycopg2.Error:
+            logger.exception("lease_not_renewed")
 
     def _attempt(self, image: Record, clock: Clock) -> Attempt:
         """One image's outcome, whatever it holds."""
+        if image["cancelled"]:
+            return Attempt(image, _failed(image, JobCancelled(CANCELLED_IMAGE_MESSAGE)))
         if image["crashes"] >= MAX_CRASHES:
             message = f"Given up: the worker died or ran out of time at this image {MAX_CRASHES} times."
             return Attempt(image, _failed(image, ImageAbandoned(message)))
         try:
-            return Attempt(image, self._compress(image, clock))
+            return self._compress(image, clock)
         except ImageError as error:
             return _after_error(image, error)
         except Exception:  # costs this image an attempt, and the batch nothing
             logger.exception("image_attempt_failed", image_id=str(image["image_id"]))
             return _after_error(image, _AttemptFailed("The service failed at this image; try again later."))
 
-    def _compress(self, image: Record, clock: Clock) -> dict[str, Any]:
+    def _compress(self, image: Record, clock: Clock) -> Attempt:
         body = self._fetch(image["source_url"], clock)
         options = CompressionOptions.from_fields(image["options"])
         compressed = self.codec.submit(compress, body, options).result()
-        digest = hashlib.sha256(compressed.body).hexdigest()[:16]
-        place = f"{image['row_number']}-{image['position']}-{digest}.{compressed.extension}"
-        key = f"{IMAGE_PREFIX}{image['request_id']}/{place}"
-        self.bucket.put(key, compressed.body, compressed.content_type, f"public, max-age={YEAR_SECONDS}, immutable")
-        return {
+        key = image_key(image, compressed.body, compressed.extension)
+        caching = f"public, max-age={YEAR_SECONDS}, immutable"
+        version = self.bucket.put(key, compressed.body, compressed.content_type, caching)
+        columns = {
             "image_id": str(image["image_id"]),
             "status": "COMPLETED",
             "image_url": f"{self.image_base_url}/{key}",
@@ -173,6 +194,7 @@ class RowWorker:
             "bytes_before": len(body),
             "bytes_after": len(compressed.body),
         }
+        return Attempt(image, columns, stored=ObjectVersion(key, version))
 
     def _fetch(self, url: str, clock: Clock) -> bytes:
         """The origin's bytes; what fails quickly is tried again at once, what hangs is not waited for twice."""
@@ -200,7 +222,23 @@ class RowWorker:
             if attempt.columns is None
         ]
         request_ids = list({attempt.image["request_id"] for attempt in attempts})
-        self.database.transact(partial(_settle, finished, released, request_ids, token))
+        completed = self.database.transact(partial(_settle, finished, released, request_ids, token))
+        if completed < sum(attempt.stored is not None for attempt in attempts):
+            self._delete_refused(attempts)
+
+    def _delete_refused(self, attempts: Sequence[Attempt]) -> None:
+        """Delete what these attempts stored and no image names: their lease was another's when they ended.
+
+        A commit whose reply was lost has counted already; what it has written, an image names.
+        """
+        for attempt in attempts:
+            if attempt.stored and not self._is_named(attempt.stored, attempt.image):
+                self.bucket.delete_version(attempt.stored)
+
+    def _is_named(self, stored: ObjectVersion, image: Record) -> bool:
+        place = {"row_numbers": [image["row_number"]], "positions": [image["position"]]}
+        named = {"request_id": image["request_id"], "object_keys": [stored.key], **place}
+        return bool(self.database.fetch_all("list_named_objects", named))
 
     def _give_back(self, messages: Sequence[Message], rows: Sequence[Row]) -> list[Message]:
         """Messages of rows that are not done, shown again when there is a point in it.
@@ -216,7 +254,7 @@ class RowWorker:
 
     def _unfinished_rows(self, rows: Sequence[Row]) -> Mapping[Row, float]:
         records = self.database.fetch_all("list_unfinished_rows", _keys(rows))
-        return {Row(record["request_id"], record["row_number"]): record["wait_seconds"] for record in records}
+        return {Row.from_record(record): record["wait_seconds"] for record in records}
 
 
 class _AttemptFailed(ImageError):
@@ -254,7 +292,9 @@ def _settle(
     request_ids: Sequence[UUID],
     token: UUID,
     transaction: Transaction,
-) -> None:
+) -> int:
+    """The number of images that became COMPLETED by this."""
     transaction.fetch_all("lock_jobs", {"request_ids": request_ids})
-    transaction.execute("finish_images", {"finished": json.dumps(finished), "token": token})
+    jobs = transaction.fetch_all("finish_images", {"finished": json.dumps(finished), "token": token})
     transaction.execute("release_images", {"released": json.dumps(released), "token": token})
+    return sum(job["completed"] for job in jobs)

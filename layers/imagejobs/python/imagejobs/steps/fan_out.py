@@ -4,11 +4,12 @@ Everything is checked before anything is staged, everything is staged before any
 cursor in the job row: a repeated event, or the next invocation, goes on where the last one stopped.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from io import StringIO
-from typing import Any
+from typing import Any, BinaryIO, cast
 from uuid import UUID, uuid4
 
 from aws_lambda_powertools import Logger
@@ -19,7 +20,7 @@ from imagejobs.database import Database, Transaction
 from imagejobs.errors import OptionInvalid, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
 from imagejobs.jobs import Drop, insert_drop, refuse_sheet, uploaded_request_id
-from imagejobs.limits import SHEET_LIMITS
+from imagejobs.limits import SHEET_LIMITS, lease_seconds
 from imagejobs.options import CompressionOptions
 from imagejobs.queues import Queue, Row
 from imagejobs.sheet import SheetRow, check_sheet, read_sheet
@@ -76,31 +77,31 @@ class FanOut:
         request_id = self._job_of(source)
         if request_id is None:
             return
-        clock = Clock(remaining_seconds, remaining_seconds())
-        job = self._lease(request_id, source, clock.total_seconds)
+        lease = Lease(self.database, request_id, remaining_seconds, remaining_seconds())
+        job = lease.take(source)
         if job is not None:
-            self._go_on(job, source, clock)
+            self._go_on(job, source, lease)
 
-    def _go_on(self, job: Mapping[str, Any], source: ObjectVersion, clock: "Clock") -> None:
+    def _go_on(self, job: Mapping[str, Any], source: ObjectVersion, lease: "Lease") -> None:
         """Whatever ends this, the lease goes with it."""
         if job["rows_total"] is None and job["fan_out_attempt"] > MAX_ATTEMPTS:
             self._refuse(job, GIVEN_UP_MESSAGE)
             return
         try:
-            self._stage(job, source, clock)
-            self._send(job, clock)
+            self._stage(job, source, lease)
+            self._send(job, lease)
         except _OutOfTime:
-            self._release(job)
+            lease.release()
             self.upload_queue.ring_file(source)
         except SheetError as error:
             self._refuse(job, error.message)
         except _LeaseLost:
             logger.warning("fan_out_lease_lost", request_id=str(job["request_id"]))
         except Exception:
-            self._release(job)  # so that the next delivery may try
+            lease.release()  # so that the next delivery may try
             raise
         else:
-            self._release(job)
+            lease.release()
             self.finalizer.start_ready(self.database, [job["request_id"]])
 
     def _refuse(self, job: Mapping[str, Any], message: str) -> None:
@@ -145,29 +146,15 @@ class FanOut:
             return default, error.message
         return given, None
 
-    def _lease(self, request_id: UUID, source: ObjectVersion, seconds: float) -> dict[str, Any] | None:
-        return self.database.fetch_one(
-            "lease_fan_out",
-            {
-                "request_id": request_id,
-                "source_version": source.version,
-                "token": uuid4(),
-                "lease_seconds": seconds,
-            },
-        )
-
-    def _release(self, job: Mapping[str, Any]) -> None:
-        self.database.execute("release_fan_out", _lease_of(job))
-
-    def _stage(self, job: Mapping[str, Any], source: ObjectVersion, clock: "Clock") -> None:
+    def _stage(self, job: Mapping[str, Any], source: ObjectVersion, lease: "Lease") -> None:
         """Rows into Postgres, a chunk a transaction, from the cursor on."""
         if job["rows_total"] is not None:
             return
         if job["rows_staged"] == 0:
-            check_sheet(partial(self.bucket.open, source), SHEET_LIMITS)
+            check_sheet(partial(self._open, source, lease), SHEET_LIMITS)
         totals = {"rows_total": 0, "rows_failed": 0, "images_total": 0}
         chunk = StringIO()
-        with self.bucket.open(source) as stream:
+        with self._open(source, lease) as stream:
             for row in read_sheet(stream, SHEET_LIMITS):
                 totals["rows_total"] = row.row_number
                 totals["rows_failed"] += row.error is not None
@@ -175,25 +162,30 @@ class FanOut:
                 if row.row_number > job["rows_staged"]:
                     chunk.writelines(_copy_lines(job["request_id"], row))
                     if chunk.tell() > STAGE_CHARACTERS:
-                        clock.check()
                         self.database.transact(partial(_stage_chunk, job, row.row_number, chunk))
                         chunk = StringIO()
         self.database.transact(partial(_declare, job, totals, chunk))
 
-    def _send(self, job: Mapping[str, Any], clock: "Clock") -> None:
+    def _open(self, source: ObjectVersion, lease: "Lease") -> BinaryIO:
+        return cast("BinaryIO", _Kept(self.bucket.open(source), lease))
+
+    def _send(self, job: Mapping[str, Any], lease: "Lease") -> None:
         """Messages for staged rows, from the cursor on."""
         after_row = job["rows_sent"]
-        while rows := self._pending_rows(job["request_id"], after_row):
-            clock.check()
+        while rows := self._pending_rows(job, after_row):
+            lease.keep()
             self.row_queue.ring_rows(rows)
             after_row = rows[-1].row_number
             if not self.database.execute("advance_rows_sent", {**_lease_of(job), "row_number": after_row}):
                 raise _LeaseLost
         self.database.execute("finish_sending", _lease_of(job))
 
-    def _pending_rows(self, request_id: UUID, after_row: int) -> list[Row]:
-        parameters = {"request_id": request_id, "after_row": after_row, "limit": SEND_ROWS}
-        return [Row(request_id, row["row_number"]) for row in self.database.fetch_all("list_pending_rows", parameters)]
+    def _pending_rows(self, job: Mapping[str, Any], after_row: int) -> list[Row]:
+        page = {"request_id": job["request_id"], "after_row": after_row, "limit": SEND_ROWS}
+        return [
+            Row(job["request_id"], row["row_number"], job["generation"])
+            for row in self.database.fetch_all("list_pending_rows", page)
+        ]
 
 
 def _known_options(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -209,22 +201,70 @@ class _LeaseLost(Exception):
     """Another holds the job now; whatever this one would write is refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time of one invocation.
+@dataclass
+class Lease:
+    """The lease of one invocation on one job.
 
     Attributes:
-        remaining_seconds: Time left of it.
+        database: Where it is written.
+        request_id: The job.
+        remaining_seconds: Time left of the invocation.
         total_seconds: Time left when the work began.
     """
 
+    database: Database
+    request_id: UUID
     remaining_seconds: Callable[[], float]
     total_seconds: float
+    _token: UUID = field(default_factory=uuid4)
+    _renewed_at: float = field(default_factory=time.monotonic)
 
-    def check(self) -> None:
-        """Stop while there is time to hand over: with a tenth of it left."""
+    def take(self, source: ObjectVersion) -> dict[str, Any] | None:
+        """The job, if there is something to do and nobody else does it."""
+        return self.database.fetch_one("lease_fan_out", {**self._columns(), "source_version": source.version})
+
+    def keep(self) -> None:
+        """Renew it when it is time; called often.
+
+        Raises:
+            _OutOfTime: A tenth of the time is left, for handing over.
+            _LeaseLost: It is another's by now.
+        """
         if self.remaining_seconds() < self.total_seconds / 10:
             raise _OutOfTime
+        if time.monotonic() - self._renewed_at > self._seconds / 3:
+            if not self.database.execute("renew_fan_out", self._columns()):
+                raise _LeaseLost
+            self._renewed_at = time.monotonic()
+
+    def release(self) -> None:
+        """Give it up, if it is still held."""
+        self.database.execute("release_fan_out", self._columns())
+
+    @property
+    def _seconds(self) -> float:
+        return lease_seconds(self.total_seconds)
+
+    def _columns(self) -> dict[str, Any]:
+        return {"request_id": self.request_id, "token": self._token, "lease_seconds": self._seconds}
+
+
+class _Kept:
+    """A stream whose reader keeps up the lease that it works under."""
+
+    def __init__(self, stream: BinaryIO, lease: Lease) -> None:
+        self._stream = stream
+        self._lease = lease
+
+    def read(self, size: int = -1) -> bytes:
+        self._lease.keep()
+        return self._stream.read(size)
+
+    def __enter__(self) -> "_Kept":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._stream.close()
 
 
 def _lease_of(job: Mapping[str, Any]) -> dict[str, Any]:

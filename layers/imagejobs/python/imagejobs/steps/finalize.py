@@ -11,16 +11,18 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from imagejobs.bucket import DROP_PREFIX, RESULT_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
+from imagejobs.bucket import DROP_PREFIX, IMAGE_PREFIX, RESULT_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Row, Transaction
-from imagejobs.jobs import result_url, totals
+from imagejobs.errors import ImageAbandoned, JobCancelled
+from imagejobs.jobs import CANCELLED_MESSAGE, TERMINAL, event_id, image_place, result_url, totals
 from imagejobs.limits import SHEET_LIMITS
 from imagejobs.result_sheet import ImageOutcome, write_result
 from imagejobs.sheet import SheetRow, read_sheet
 from imagejobs.webhook import judge, next_delay_seconds
 
 PAGE_IMAGES = 1000
-TERMINAL = frozenset({"COMPLETED", "FAILED"})
+# What ends an image whose worker may have died after it stored something.
+ENDED_FOR_A_WORKER = (ImageAbandoned.code, JobCancelled.code)
 
 COMPLETED_MESSAGE = "CSV and image processing completed successfully."
 PARTLY_MESSAGE = "CSV and image processing completed; {failed} of {images} images failed, see the finished CSV."
@@ -54,6 +56,7 @@ class Closer:
         """
         steps: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "write_result": self.write_result,
+            "remove_strays": self.remove_strays,
             "close_job": self.close_job,
             "record_attempt": self.record_attempt,
         }
@@ -62,6 +65,8 @@ class Closer:
     def write_result(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Store the finished CSV, or why there is none; its key and version, and no error."""
         job = self._job(state)
+        if not _is_open(job, state):
+            return _stored_result(job)
         key = _result_key(job["source_key"])
         if not job["rows_total"]:  # the sheet was refused; one that was read has a row
             reason = {"request_id": str(job["request_id"]), "status": "FAILED", "message": job["error_message"]}
@@ -70,6 +75,14 @@ class Closer:
         version = self.bucket.put_parts(key, self._finished_csv(job), "text/csv; charset=utf-8")
         self.bucket.delete(f"{key}.error.json")  # of an earlier file of the same name
         return {"result_key": key, "result_version": version, "error_message": None}
+
+    def remove_strays(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Delete what workers that died have stored and no image names; the number of such versions."""
+        job = self._job(state)
+        strays = list(self._strays(job)) if _is_open(job, state) else []
+        for stray in strays:
+            self.bucket.delete_version(stray)
+        return {"strays": len(strays)}
 
     def close_job(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Give the job its final status, once.
@@ -94,12 +107,12 @@ class Closer:
         """Write one webhook attempt down and say what comes next.
 
         Returns:
-            `outcome`, and for "retry" the next `attempt` and the `delay_seconds` before it.
+            `outcome`, and the `delay_seconds` before the next attempt when that is "retry".
         """
-        attempt, answer = int(state["attempt"]), state["answer"]
+        attempt, answer = int(state["closed"]["attempt"]), state["answer"]
         outcome: str = judge(answer["status_code"])
         delay_seconds = next_delay_seconds(
-            attempt,
+            max(1, attempt - self._job(state)["first_attempt"] + 1),
             retry_after_seconds=answer["retry_after_seconds"],
             time_scale=self.webhook_time_scale,
             jitter=random.random(),  # noqa: S311
@@ -107,14 +120,14 @@ class Closer:
         if outcome == "retry" and delay_seconds is None:
             outcome = "exhausted"
         delivery = {
-            "event_id": state["webhook"]["event_id"],
+            "event_id": state["closed"]["webhook"]["event_id"],
             "attempt": attempt,
             "status_code": answer["status_code"],
             "error_message": answer["error_message"],
             "outcome": outcome,
         }
         self.database.transact(partial(_record, {**_identity(state), **delivery}))
-        return {"outcome": outcome, "attempt": attempt + 1, "delay_seconds": delay_seconds or 0}
+        return {"outcome": outcome, "delay_seconds": delay_seconds or 0}
 
     def _job(self, state: Mapping[str, Any]) -> Row:
         job = self.database.fetch_one("get_job", {"request_id": state["request_id"]})
@@ -124,11 +137,11 @@ class Closer:
 
     def _next_delivery(self, job: Row, state: Mapping[str, Any]) -> dict[str, Any]:
         """The webhook from the attempt on that was not recorded yet; the job is settled when there is none."""
-        if job["status"] not in TERMINAL or job["generation"] != state["generation"]:
-            return {"webhook": None, "attempt": 0}  # this execution is early, or of an older generation
+        if job["status"] not in TERMINAL or not _is_present(job, state):
+            return {"webhook": None, "attempt": 0}
         webhook = self._webhook(job)
         last = self.database.fetch_one("last_delivery", {"event_id": webhook["event_id"]})
-        if not job["webhook_url"] or (last and last["outcome"] != "retry"):
+        if not job["webhook_url"] or (last and last["outcome"] != "retry" and last["attempt"] >= job["first_attempt"]):
             self.database.execute("settle_job", _identity(state))
             return {"webhook": None, "attempt": 0}
         return {"webhook": webhook, "attempt": last["attempt"] + 1 if last else 1}
@@ -145,7 +158,7 @@ class Closer:
         return {
             "url": job["webhook_url"],
             "owner": job["owner"],
-            "event_id": f"evt_{job['request_id']}-{job['generation']}",
+            "event_id": event_id(job),
             "body": json.dumps(body),
         }
 
@@ -154,6 +167,25 @@ class Closer:
             sheet = read_sheet(stream, SHEET_LIMITS)
             rows = _with_outcomes(iter(sheet), self._images(job["request_id"]))
             yield from write_result(sheet.header, rows, byte_order_mark=sheet.has_byte_order_mark)
+
+    def _strays(self, job: Row) -> Iterator[ObjectVersion]:
+        suspects = {"request_id": job["request_id"], "error_codes": list(ENDED_FOR_A_WORKER)}
+        if not self.database.fetch_all("has_strays", suspects)[0]["found"]:
+            return
+        for page in self.bucket.list_versions(f"{IMAGE_PREFIX}{job['request_id']}/"):
+            named = self._named_objects(job, [found.key for found in page])
+            yield from (found for found in page if found.key not in named)
+
+    def _named_objects(self, job: Row, keys: Sequence[str]) -> set[str]:
+        """Those of the objects that an image names."""
+        places = [image_place(key) for key in keys]
+        listed = {
+            "request_id": job["request_id"],
+            "object_keys": keys,
+            "row_numbers": [row_number for row_number, _ in places],
+            "positions": [position for _, position in places],
+        }
+        return {record["object_key"] for record in self.database.fetch_all("list_named_objects", listed)}
 
     def _images(self, request_id: UUID) -> Iterator[Row]:
         """All images in the sheet's order, a page at a time."""
@@ -172,6 +204,20 @@ class Closer:
             if len(page) < PAGE_IMAGES:
                 return
             after = (page[-1]["row_number"], page[-1]["position"])
+
+
+def _is_present(job: Row, state: Mapping[str, Any]) -> bool:
+    """Whether this execution is the one that looks after the job now: not one before a retry or a redelivery."""
+    return (job["generation"], job["finalizer_run"]) == (state["generation"], state["run"])
+
+
+def _is_open(job: Row, state: Mapping[str, Any]) -> bool:
+    """Whether the job waits for this execution to write and close it."""
+    return job["generation"] == state["generation"] and job["status"] not in TERMINAL
+
+
+def _stored_result(job: Row) -> dict[str, Any]:
+    return {"result_key": job["result_key"], "result_version": job["result_version"], "error_message": None}
 
 
 def _identity(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,6 +254,8 @@ def _outcome(image: Row) -> ImageOutcome:
 
 def _failure(job: Row) -> str | None:
     """Why a job fails, None when it does not."""
+    if job["cancelled_at"]:
+        return CANCELLED_MESSAGE
     if job["error_message"] or job["images_completed"]:
         return job["error_message"]  # type: ignore[no-any-return]
     if job["images_total"]:

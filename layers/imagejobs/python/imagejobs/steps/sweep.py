@@ -78,8 +78,8 @@ class Sweeper:
 
     def _ring_expired_leases(self) -> int:
         """Ring first, clear the lease after: a sweep that dies in between rings twice, never not at all."""
-        found = self.database.fetch_all("list_expired_leases", {"grace_seconds": 0, "limit": LIMIT})
-        rows = [SheetRow(record["request_id"], record["row_number"]) for record in found]
+        found = self.database.fetch_all("list_expired_leases", {"limit": LIMIT})
+        rows = [SheetRow.from_record(record) for record in found]
         if rows:
             self.row_queue.ring_rows(rows)
             keys = {

@@ -30,25 +30,30 @@ SET attempt = attempt + (lease_token IS DISTINCT FROM %(token)s)::int,
 FROM chosen, job_request AS job
 WHERE image.image_id = chosen.image_id AND job.request_id = image.request_id
 RETURNING image.image_id, image.request_id, image.row_number, image.position, image.source_url, image.attempt,
-          image.crashes, job.options;
+          image.crashes, job.options, job.cancelled_at IS NOT NULL AS cancelled;
+
+-- renew_leases --
+UPDATE compressed_images SET leased_until = now() + make_interval(secs => %(lease_seconds)s)
+WHERE image_id = ANY(%(image_ids)s::uuid[]) AND lease_token = %(token)s;
 
 -- list_unfinished_rows --
 -- Of the rows named, those with an image that is not terminal, and the seconds until one may be worked on.
-SELECT image.request_id, image.row_number,
+SELECT image.request_id, image.row_number, job.generation,
        greatest(0, min(extract(epoch FROM greatest(image.leased_until, image.not_before) - now())))::float AS wait_seconds
 FROM compressed_images AS image
 JOIN unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
   USING (request_id, row_number)
 JOIN job_request AS job USING (request_id)
 WHERE image.status = 'PENDING' AND job.images_total IS NOT NULL AND job.finalizable_at IS NULL
-GROUP BY image.request_id, image.row_number;
+GROUP BY image.request_id, image.row_number, job.generation;
 
 -- release_images --
--- Images to be tried again, each not before its delay.
+-- Images to be tried again, each not before its delay; at once when it is only to be told that its job was cancelled.
 UPDATE compressed_images AS image
-SET lease_token = NULL, leased_until = NULL, not_before = now() + make_interval(secs => r.delay_seconds)
-FROM jsonb_to_recordset(%(released)s) AS r (image_id uuid, delay_seconds float)
-WHERE image.image_id = r.image_id AND image.lease_token = %(token)s;
+SET lease_token = NULL, leased_until = NULL,
+    not_before = now() + make_interval(secs => CASE WHEN job.cancelled_at IS NULL THEN r.delay_seconds ELSE 0 END)
+FROM jsonb_to_recordset(%(released)s) AS r (image_id uuid, delay_seconds float), job_request AS job
+WHERE image.image_id = r.image_id AND image.lease_token = %(token)s AND job.request_id = image.request_id;
 
 -- finish_images --
 -- The guarded transition: only images that become terminal here, under this lease, move their job's counters.
@@ -66,13 +71,13 @@ WITH finished AS (
     RETURNING image.request_id, image.status, image.bytes_before, image.bytes_after
 ), {count_terminal}
 
--- bury_row --
--- An image that is being worked on is left to its worker.
+-- fail_images --
+-- Of one row, or of all; an image that is being worked on is left to its worker.
 WITH terminal AS (
     UPDATE compressed_images
     SET status = 'FAILED', error_code = %(error_code)s, error_message = %(error_message)s,
         lease_token = NULL, leased_until = NULL
-    WHERE request_id = %(request_id)s AND row_number = %(row_number)s AND status = 'PENDING'
+    WHERE request_id = %(request_id)s AND row_number = coalesce(%(row_number)s, row_number) AND status = 'PENDING'
       AND (leased_until IS NULL OR leased_until < now())
     RETURNING request_id, status, bytes_before, bytes_after
 ), {count_terminal}
@@ -92,11 +97,32 @@ SET images_completed = images_completed + tally.completed,
     bytes_before = job.bytes_before + tally.before,
     bytes_after = job.bytes_after + tally.after,
     completion_percentage =
-        least(99, (images_completed + images_failed + tally.completed + tally.failed) * 100 / images_total),
+        least(99, (images_completed + images_failed + tally.completed + tally.failed - images_kept) * 100
+                  / (images_total - images_kept)),
     finalizable_at = coalesce(finalizable_at, CASE
         WHEN images_completed + images_failed + tally.completed + tally.failed = images_total THEN now() END),
     updated_at = now()
-FROM tally WHERE job.request_id = tally.request_id;
+FROM tally WHERE job.request_id = tally.request_id
+RETURNING tally.completed;
+
+-- list_named_objects --
+-- Of the objects named, those that are an image's.
+SELECT image.object_key FROM compressed_images AS image
+JOIN unnest(%(row_numbers)s::int[], %(positions)s::int[], %(object_keys)s::text[])
+     AS listed (row_number, position, object_key) USING (row_number, position, object_key)
+WHERE image.request_id = %(request_id)s;
+
+-- has_strays --
+-- Only an image whose lease ended otherwise than with its outcome can have left an object behind.
+SELECT EXISTS (
+    SELECT FROM compressed_images
+    WHERE request_id = %(request_id)s AND (attempt > 1 OR (attempt = 1 AND error_code = ANY(%(error_codes)s)))
+) AS found;
+
+-- retry_images --
+UPDATE compressed_images
+SET status = 'PENDING', error_code = NULL, error_message = NULL, attempt = 0, crashes = 0, not_before = now()
+WHERE request_id = %(request_id)s AND status = 'FAILED';
 
 -- list_images --
 -- Keyset paging over the unique index.
@@ -107,11 +133,13 @@ WHERE request_id = %(request_id)s AND (row_number, position) > (%(after_row)s, %
 ORDER BY row_number, position LIMIT %(limit)s;
 
 -- list_expired_leases --
-SELECT DISTINCT request_id, row_number FROM compressed_images
-WHERE leased_until < now() - make_interval(secs => %(grace_seconds)s)
+SELECT DISTINCT image.request_id, image.row_number, job.generation
+FROM compressed_images AS image JOIN job_request AS job USING (request_id)
+WHERE image.lease_token IS NOT NULL AND image.leased_until < now()
 LIMIT %(limit)s;
 
 -- clear_expired_leases --
 UPDATE compressed_images AS image SET lease_token = NULL, leased_until = NULL, crashes = crashes + 1
 FROM unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS rung (request_id, row_number)
-WHERE image.request_id = rung.request_id AND image.row_number = rung.row_number AND image.leased_until < now();
+WHERE image.request_id = rung.request_id AND image.row_number = rung.row_number
+  AND image.lease_token IS NOT NULL AND image.leased_until < now();

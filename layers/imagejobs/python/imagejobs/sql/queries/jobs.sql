@@ -1,12 +1,19 @@
 -- insert_job --
 -- A repeat changes nothing: an upload's id is new with it, a dropped file's is derived from its version.
-INSERT INTO job_request (request_id, owner, source_key, source_version, options, webhook_url)
-VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(webhook_url)s)
+INSERT INTO job_request (request_id, owner, source_key, source_version, options, webhook_url,
+                         idempotency_key, upload_sha256)
+VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(webhook_url)s,
+        %(idempotency_key)s, %(upload_sha256)s)
 ON CONFLICT DO NOTHING;
 
+-- find_upload --
+SELECT request_id, source_key, source_version, upload_sha256 FROM job_request
+WHERE owner = %(owner)s AND idempotency_key = %(idempotency_key)s;
+
 -- delete_pending_job --
+-- An upload with a key stays: its caller repeats it, and another request may be doing so now.
 DELETE FROM job_request
-WHERE request_id = %(request_id)s AND status = 'PENDING' AND source_version IS NULL;
+WHERE request_id = %(request_id)s AND status = 'PENDING' AND source_version IS NULL AND idempotency_key IS NULL;
 
 -- accept_source --
 -- The first version that arrives is the job; a later one changes nothing.
@@ -19,9 +26,13 @@ SELECT * FROM job_request WHERE request_id = %(request_id)s;
 -- get_owned_job --
 SELECT * FROM job_request WHERE request_id = %(request_id)s AND owner = %(owner)s;
 
+-- lock_owned_job --
+SELECT * FROM job_request WHERE request_id = %(request_id)s AND owner = %(owner)s FOR UPDATE;
+
 -- lease_fan_out --
 UPDATE job_request
-SET status = 'PROCESSING', updated_at = now(), fan_out_token = %(token)s, fan_out_attempt = fan_out_attempt + 1,
+SET status = 'PROCESSING', updated_at = now(), fan_out_token = %(token)s,
+    fan_out_attempt = fan_out_attempt + (fan_out_token IS DISTINCT FROM %(token)s)::int,
     fan_out_leased_until = now() + make_interval(secs => %(lease_seconds)s)
 WHERE request_id = %(request_id)s
   AND source_version = %(source_version)s
@@ -30,6 +41,10 @@ WHERE request_id = %(request_id)s
   AND (rows_total IS NULL OR rows_sent < rows_total)
   AND (fan_out_leased_until IS NULL OR fan_out_leased_until < now() OR fan_out_token = %(token)s)
 RETURNING *;
+
+-- renew_fan_out --
+UPDATE job_request SET fan_out_leased_until = now() + make_interval(secs => %(lease_seconds)s), updated_at = now()
+WHERE request_id = %(request_id)s AND fan_out_token = %(token)s;
 
 -- release_fan_out --
 UPDATE job_request SET fan_out_token = NULL, fan_out_leased_until = NULL, updated_at = now()
@@ -67,15 +82,20 @@ WHERE request_id = %(request_id)s AND source_version IS NOT DISTINCT FROM %(sour
 
 -- lock_jobs --
 -- Always in the same order, so that two batches over the same jobs cannot deadlock.
-SELECT request_id FROM job_request WHERE request_id = ANY(%(request_ids)s::uuid[]) ORDER BY request_id FOR UPDATE;
+SELECT request_id, generation FROM job_request
+WHERE request_id = ANY(%(request_ids)s::uuid[]) ORDER BY request_id FOR UPDATE;
 
 -- close_job --
-UPDATE job_request
-SET status = %(status)s, error_message = coalesce(error_message, %(error_message)s),
-    completion_percentage = 100,
-    result_key = %(result_key)s, result_version = %(result_version)s, updated_at = now()
-WHERE request_id = %(request_id)s AND generation = %(generation)s
-  AND finalizable_at IS NOT NULL AND status IN ('PENDING', 'PROCESSING');
+WITH closed AS (
+    UPDATE job_request
+    SET status = %(status)s, error_message = coalesce(error_message, %(error_message)s),
+        completion_percentage = 100,
+        result_key = %(result_key)s, result_version = %(result_version)s, updated_at = now()
+    WHERE request_id = %(request_id)s AND generation = %(generation)s
+      AND finalizable_at IS NOT NULL AND status IN ('PENDING', 'PROCESSING')
+    RETURNING request_id, generation, status, error_message
+)
+INSERT INTO job_outcome (request_id, generation, status, error_message) SELECT * FROM closed;
 
 -- list_finalizable --
 -- Those that were looked after longest ago come first, so that running executions cannot crowd out stopped ones.
@@ -128,3 +148,27 @@ WHERE settled_at IS NULL AND status = 'PROCESSING' AND finalizable_at IS NULL AN
   AND updated_at < now() - make_interval(secs => %(older_than_seconds)s)
   AND NOT EXISTS (SELECT FROM compressed_images AS image
                   WHERE image.request_id = job.request_id AND image.lease_token IS NOT NULL);
+
+-- begin_generation --
+-- What is left to do decides where it begins: rows to be sent again, or nothing but the finished CSV.
+UPDATE job_request
+SET generation = generation + 1, status = 'PROCESSING', completion_percentage = 0, error_message = NULL,
+    cancelled_at = NULL, images_kept = images_completed, images_failed = 0,
+    rows_sent = CASE WHEN images_failed > 0 THEN 0 ELSE rows_total END, fan_out_attempt = 0,
+    finalizable_at = CASE WHEN images_failed = 0 THEN now() END, settled_at = NULL,
+    finalizer_run = 1, first_attempt = 1, updated_at = now()
+WHERE request_id = %(request_id)s
+RETURNING *;
+
+-- cancel_job --
+-- The fan-out loses its lease with it: it sends nothing more.
+UPDATE job_request
+SET cancelled_at = now(), rows_sent = rows_staged, fan_out_token = NULL, fan_out_leased_until = NULL, updated_at = now()
+WHERE request_id = %(request_id)s;
+
+-- redeliver_webhook --
+-- Unless nothing was attempted since it was last asked for: then that attempt is still to come.
+UPDATE job_request AS job
+SET settled_at = NULL, finalizer_run = finalizer_run + 1, first_attempt = last.attempt + 1, updated_at = now()
+FROM (SELECT attempt FROM webhook_delivery WHERE event_id = %(event_id)s ORDER BY attempt DESC LIMIT 1) AS last
+WHERE job.request_id = %(request_id)s AND last.attempt >= job.first_attempt;
