@@ -4,6 +4,7 @@ PYTHON ?= python3
 PORT ?= 4566
 ALLOW_ORIGINS ?=
 WEBHOOK_TIME_SCALE ?= 1
+RUNS ?= 200
 
 BIN := .venv/bin
 # Stamps: each is newer than the requirements that were installed last.
@@ -15,7 +16,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench long clean lock
+.PHONY: help demo run verify redrive test check bench long reliability clean lock
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -26,6 +27,12 @@ demo: $(LOCAL) ## One sample CSV through the whole service, then stop
 run: $(LOCAL) ## Keep the service running; PORT=, ALLOW_ORIGINS=host:port,…, WEBHOOK_TIME_SCALE=
 	@exec $(BIN)/python -m local run --port $(PORT) --allow-origins '$(ALLOW_ORIGINS)' \
 		--webhook-time-scale $(WEBHOOK_TIME_SCALE)
+
+verify: $(LOCAL) ## Check on the running service that nothing was lost or done twice
+	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.verify
+
+redrive: $(LOCAL) ## Give what the running service gave up another chance; DRY_RUN=1 only lists it
+	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.redrive $(if $(DRY_RUN),--dry-run)
 
 test: $(DEV) ## All tests but the long ones
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
@@ -43,6 +50,9 @@ bench: $(DEV) ## Images per second, end to end; IMAGES=, CHECK=1 fails below the
 
 long: $(DEV) ## Tests that take minutes: kills, faults, long runs
 	$(BIN)/pytest -s -m long
+
+reliability: $(DEV) ## Kills, duplicates, faults: the table in docs/reliability.md; RUNS=200
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m reliability --runs $(RUNS)
 
 clean: ## Forget the state of `make run`
 	@if [ -e $(LOCAL) ]; then $(BIN)/python -m local clean; else rm -rf .local; fi

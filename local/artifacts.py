@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 import zipfile
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ PROJECT = Path(__file__).parents[1]
 SHARED_PACKAGES = PROJECT / "layers" / "imagejobs" / "python"
 
 
-def pack(resource_type: str, path: Path, dropped_variables: Iterable[str]) -> bytes:
+def pack(resource_type: str, path: Path, dropped_variables: Iterable[str], preload: Path | None = None) -> bytes:
     """The artifact of one resource.
 
     A layer is empty: its code is reached where it lies, through the bootstrap's PYTHONPATH.
@@ -22,26 +23,28 @@ def pack(resource_type: str, path: Path, dropped_variables: Iterable[str]) -> by
         resource_type: The resource's CloudFormation type.
         path: The folder or file that its template names.
         dropped_variables: Environment variables that the functions must not see.
+        preload: A folder whose `sitecustomize.py` every function's process runs before its own code.
     """
     if resource_type == "AWS::Serverless::Function":
-        return _function_zip(path, dropped_variables)
+        return _function_zip(path, bootstrap(dropped_variables, preload))
     if resource_type == "AWS::Serverless::LayerVersion":
         return _zip({"python/empty": b""})
     # Step Functions takes YAML from S3, ministack does not.
     return json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))).encode("utf-8")
 
 
-def _function_zip(folder: Path, dropped_variables: Iterable[str]) -> bytes:
+def _function_zip(folder: Path, script: str) -> bytes:
     sources = {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*.py"))}
-    return _zip({**sources, "bootstrap": bootstrap(dropped_variables).encode("utf-8")})
+    return _zip({**sources, "bootstrap": script.encode("utf-8")})
 
 
-def bootstrap(dropped_variables: Iterable[str]) -> str:
+def bootstrap(dropped_variables: Iterable[str], preload: Path | None = None) -> str:
     """What Lambda's custom runtimes start: AWS's own runtime client in this virtual environment."""
+    folders = [str(folder) for folder in (preload, SHARED_PACKAGES) if folder]
     return (
         "#!/bin/sh\n"
         f"unset {' '.join(dropped_variables)}\n"
-        f"export PYTHONPATH='{SHARED_PACKAGES}'\n"
+        f"export PYTHONPATH='{os.pathsep.join(folders)}'\n"
         f"exec '{sys.executable}' -m awslambdaric \"$_HANDLER\"\n"
     )
 

@@ -38,10 +38,12 @@ class Deployment:
     Attributes:
         port: The port that ministack listens on.
         state_dir: The state directory of the stack.
+        preload: A folder whose `sitecustomize.py` every function's process runs before its own code.
     """
 
     port: int
     state_dir: Path
+    preload: Path | None = None
 
     def run(self, parameters: Mapping[str, str], credentials: Credentials) -> dict[str, str]:
         """Deploy the template, migrate the database and let one caller in.
@@ -80,7 +82,7 @@ class Deployment:
         hidden_variables = settings(self.port, self.state_dir)
 
         def upload(logical_id: str, resource_type: str, path: str) -> Location:
-            artifact = pack(resource_type, PROJECT / path, hidden_variables)
+            artifact = pack(resource_type, PROJECT / path, hidden_variables, self.preload)
             s3.put_object(Bucket=ARTIFACTS_BUCKET, Key=logical_id, Body=artifact)
             return {"Bucket": ARTIFACTS_BUCKET, "Key": logical_id}
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from local import cdn, database, ministack
@@ -71,6 +71,8 @@ class Options:
         webhook_time_scale: Multiplies every delay of the webhooks' retry schedule.
         default_webhook_url: Where jobs from dropped files report unless their metadata names another.
         compress_concurrency: Compress invocations at a time; the template takes no less than 2.
+        preload: A folder whose `sitecustomize.py` every function's process runs before its own code.
+        parameters: Further parameters of the template, such as time-outs.
     """
 
     port: int = 0
@@ -79,6 +81,8 @@ class Options:
     webhook_time_scale: float = 1.0
     default_webhook_url: str = ""
     compress_concurrency: int = max(2, os.cpu_count() or 2)
+    preload: Path | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ def _start(cleanup: ExitStack, state_dir: Path, options: Options) -> Stack:
     server = cleanup.enter_context(database.running(state_dir / "postgres"))
     process = cleanup.enter_context(ministack.running(state_dir, port))
     credentials = Credentials.of(state_dir)
-    deployment = Deployment(port, state_dir)
+    deployment = Deployment(port, state_dir, options.preload)
     parameters = {
         **_option_parameters(options),
         **_database_parameters(deployment, database.socket_dir(server)),
@@ -174,6 +178,7 @@ def _option_parameters(options: Options) -> dict[str, str]:
         "AllowedOrigins": ",".join(options.allow_origins),
         "WebhookTimeScale": str(options.webhook_time_scale),
         "CompressConcurrency": str(options.compress_concurrency),
+        **options.parameters,
     }
 
 
