@@ -5,6 +5,7 @@ PORT ?= 4566
 ALLOW_ORIGINS ?=
 WEBHOOK_TIME_SCALE ?= 1
 RUNS ?= 200
+ARGS ?= list
 
 BIN := .venv/bin
 # Stamps: each is newer than the requirements that were installed last.
@@ -16,7 +17,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive test check bench long reliability clean lock
+.PHONY: help demo run verify redrive tokens test check bench long reliability clean lock
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -33,6 +34,9 @@ verify: $(LOCAL) ## Check on the running service that nothing was lost or done t
 
 redrive: $(LOCAL) ## Give what the running service gave up another chance; DRY_RUN=1 only lists it
 	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.redrive $(if $(DRY_RUN),--dry-run)
+
+tokens: $(LOCAL) ## Who may call the running service: ARGS='list', 'create NAME', 'revoke ID', 'rotate-secret ID'
+	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.tokens $(ARGS)
 
 test: $(DEV) ## All tests but the long ones
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'

@@ -65,7 +65,7 @@ class Deployment:
         gaps.allow_batches(self.port)
         outputs = self._outputs()
         gaps.allow_plain_http(self.port, outputs["BucketName"])
-        self._admit_caller(outputs["CallersSecretArn"], credentials)
+        self._admit_callers(outputs["CallersSecretArn"], credentials)
         self._migrate(outputs["MigrateFunctionName"])
         return outputs
 
@@ -145,14 +145,27 @@ class Deployment:
         stack = _stack(session().client("cloudformation", **client_options(self.port)))
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
-    def _admit_caller(self, secret_arn: str, credentials: Credentials) -> None:
+    def keep_callers(self, secret_arn: str) -> None:
+        """Put who may call down beside the state that survives: Secrets Manager does not."""
+        client = session().client("secretsmanager", **client_options(self.port))
+        write_json(self._callers_file, json.loads(client.get_secret_value(SecretId=secret_arn)["SecretString"]))
+
+    @property
+    def _callers_file(self) -> Path:
+        return self.state_dir / "callers.json"
+
+    def _admit_callers(self, secret_arn: str, credentials: Credentials) -> None:
+        """Those of the last time; the first time one, who may do what a machine can."""
         caller = {
             "name": CALLER,
             "token_sha256": hashlib.sha256(credentials.token.encode("utf-8")).hexdigest(),
             "webhook_secrets": [credentials.webhook_secret],
+            "daily_images": 10_000_000,
+            "requests_per_minute": 60_000,
         }
+        kept = self._callers_file.read_text(encoding="utf-8") if self._callers_file.exists() else None
         client = session().client("secretsmanager", **client_options(self.port))
-        client.put_secret_value(SecretId=secret_arn, SecretString=json.dumps({"callers": [caller]}))
+        client.put_secret_value(SecretId=secret_arn, SecretString=kept or json.dumps({"callers": [caller]}))
 
     def _migrate(self, function_name: str) -> None:
         answer = session().client("lambda", **client_options(self.port)).invoke(FunctionName=function_name)

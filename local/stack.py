@@ -39,6 +39,7 @@ class StackInfo:
         upload_dead_letter_queue_url: Where S3 events that fail again and again go.
         row_dead_letter_queue_url: Where rows that fail again and again go.
         finalizer_arn: The finalizer's state machine.
+        callers_secret_arn: The secret that lists who may call.
     """
 
     api_url: str
@@ -58,6 +59,7 @@ class StackInfo:
     upload_dead_letter_queue_url: str
     row_dead_letter_queue_url: str
     finalizer_arn: str
+    callers_secret_arn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ def _start(cleanup: ExitStack, state_dir: Path, options: Options) -> Stack:
         **_url_parameters(port, cdn_port),
     }
     outputs = deployment.run(parameters, credentials)
+    cleanup.callback(deployment.keep_callers, outputs["CallersSecretArn"])
     cleanup.enter_context(cdn.serving(cdn_port, port, outputs["BucketName"]))
     ring_again(port, server.get_uri(), outputs)
     return Stack(_info(outputs, credentials, port, server.get_uri()), process)
@@ -201,4 +204,5 @@ def _info(outputs: Mapping[str, str], credentials: Credentials, port: int, datab
         upload_dead_letter_queue_url=outputs["UploadDeadLetterQueueUrl"],
         row_dead_letter_queue_url=outputs["RowDeadLetterQueueUrl"],
         finalizer_arn=outputs["FinalizerArn"],
+        callers_secret_arn=outputs["CallersSecretArn"],
     )

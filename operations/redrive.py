@@ -132,7 +132,7 @@ def _outcome(done: bool, dry_run: bool) -> str:  # noqa: FBT001
 
 def _target(options: argparse.Namespace) -> Target:
     if options.stack_name:
-        return Target.deployed(options.database_url, options.stack_name)
+        return Target.deployed(options.stack_name, options.database_url)
     return Target.local(options.stack)
 
 

@@ -13,6 +13,7 @@ from psycopg2.extensions import connection
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
     from mypy_boto3_sqs.client import SQSClient
     from mypy_boto3_stepfunctions.client import SFNClient
 
@@ -26,6 +27,7 @@ OUTPUTS = {
     "row_queue_url": "RowQueueUrl",
     "row_dead_letter_queue_url": "RowDeadLetterQueueUrl",
     "finalizer_arn": "FinalizerArn",
+    "callers_secret_arn": "CallersSecretArn",
 }
 
 
@@ -68,8 +70,12 @@ class Target:
         return cls(info["database_url"], {name: info[name] for name in OUTPUTS}, session, options)
 
     @classmethod
-    def deployed(cls, database_url: str, stack_name: str) -> "Target":
+    def deployed(cls, stack_name: str, database_url: str = "") -> "Target":
         """The CloudFormation stack of that name, with the environment's AWS credentials.
+
+        Args:
+            stack_name: As in CloudFormation.
+            database_url: For commands that ask the database.
 
         Raises:
             TargetUnknown: The stack is not one of this template.
@@ -94,6 +100,10 @@ class Target:
     def sqs(self) -> "SQSClient":
         """A client of SQS."""
         return self.session.client("sqs", **self.client_options)
+
+    def secretsmanager(self) -> "SecretsManagerClient":
+        """A client of Secrets Manager."""
+        return self.session.client("secretsmanager", **self.client_options)
 
     def stepfunctions(self) -> "SFNClient":
         """A client of Step Functions."""

@@ -4,6 +4,7 @@ Exit code 0 when nothing was lost, doubled or stuck, and every invariant of `mak
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ JOBS_IN_OUTAGE = 50
 
 def main() -> int:
     """Run what the command line asks for."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stack that is ended in order leaves nothing behind
     arguments = _parse_arguments()
     tallies: dict[str, Tally] = {}
     for name, tally in _run_all(arguments.runs, arguments.seed, arguments.only):

@@ -6,21 +6,25 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
-from imagejobs.errors import RequestError, UrlRefused
+from imagejobs.errors import LimitExceeded, RequestError, UrlRefused
 from imagejobs.executions import Finalizer
-from imagejobs.http import answer, base_url, body, owner, page_limit, page_start
+from imagejobs.http import allowance, answer, base_url, body, openapi_yaml, owner, page_limit, page_start
 from imagejobs.queues import Queue
 from imagejobs.settings import allowed_origins
 from imagejobs.steps import api
 from imagejobs.steps.control import Control
 from imagejobs.upload_form import parse_upload_form
+from imagejobs.usage import count_request
 
 logger = Logger()
 app = APIGatewayRestResolver()
+
+ANONYMOUS = frozenset({"/health", "/openapi.yaml"})
 
 
 @cache
@@ -46,6 +50,28 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return app.resolve(event, context)
 
 
+def limit_rate(resolver: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Response[str]:
+    """Count the request first, but for those that anybody may send."""
+    if resolver.current_event.path not in ANONYMOUS:
+        count_request(database(), allowance(resolver.current_event))
+    return next_middleware(resolver)
+
+
+app.use(middlewares=[limit_rate])
+
+
+@app.get("/health")
+def health() -> Response[str]:
+    """Whether the API answers at all."""
+    return answer(HTTPStatus.OK, {"status": "ok"})
+
+
+@app.get("/openapi.yaml")
+def description() -> Response[str]:
+    """The API's own description."""
+    return Response(HTTPStatus.OK, "application/yaml", openapi_yaml())
+
+
 @app.post("/upload")
 def upload() -> Response[str]:
     """Take a CSV; 202 with its request_id."""
@@ -54,7 +80,7 @@ def upload() -> Response[str]:
     request_id = api.accept_upload(
         database(),
         bucket(),
-        owner=owner(event),
+        allowance=allowance(event),
         form=form,
         origins=allowed_origins(),
         idempotency_key=event.headers.get("idempotency-key"),
@@ -93,7 +119,8 @@ def images(request_id: str) -> Response[str]:
 def retry(request_id: str) -> Response[str]:
     """Do a job's failed images again."""
     job_id = api.parse_request_id(request_id)
-    generation = control().retry(owner(app.current_event), job_id)
+    caller = allowance(app.current_event)
+    generation = control().retry(caller.owner, job_id, caller.daily_images)
     logger.info("job_retried", request_id=str(job_id), generation=generation)
     return answer(HTTPStatus.ACCEPTED, {"request_id": str(job_id), "generation": generation})
 
@@ -127,7 +154,8 @@ def refuse(error: RequestError | UrlRefused) -> Response[str]:
     """What the caller must change, as every error of the API: `code` and `message`."""
     http_status = error.http_status if isinstance(error, RequestError) else HTTPStatus.BAD_REQUEST
     logger.info("request_refused", code=error.code, http_status=http_status)
-    return answer(http_status, {"code": error.code, "message": error.message})
+    patience = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, LimitExceeded) else None
+    return answer(http_status, {"code": error.code, "message": error.message}, patience)
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator]

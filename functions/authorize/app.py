@@ -42,7 +42,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         api_id=arn.api_id,
         stage=arn.stage,
         partition=arn.partition,
-        context={"owner": caller.name},
+        context={
+            "owner": caller.name,
+            "daily_images": caller.daily_images,
+            "requests_per_minute": caller.requests_per_minute,
+        },
     )
     policy.allow_all_routes()  # the whole stage: the policy is cached and serves the caller's next route too
     return policy.asdict()

@@ -26,6 +26,7 @@ def fan_out() -> FanOut:
         upload_queue=Queue.from_environment("UPLOAD_QUEUE_URL"),
         finalizer=Finalizer.from_environment(),
         drop_owner=required("DROP_OWNER"),
+        drop_daily_images=int(required("DROP_DAILY_IMAGES")),
         default_webhook_url=required("DEFAULT_WEBHOOK_URL"),
         origins=allowed_origins(),
     )

@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from operations import tokens
+from tests.e2e.customer import until
+
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic dGVzdDp0ZXN0"}])
 @pytest.mark.parametrize("path", ["/job/status/00000000-0000-0000-0000-000000000000", "/upload"])
@@ -23,6 +26,30 @@ def test_one_token_opens_every_route_in_a_row(client):
     for path in (f"/job/status/{unknown}", f"/job/{unknown}/result", f"/job/{unknown}/images"):
         answer = client.request("GET", path)
         assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"), [("/health", "application/json"), ("/openapi.yaml", "application/yaml")]
+)
+def test_health_and_the_description_need_no_token(client, path, media_type):
+    answer = client.request("GET", path, headers={})
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, media_type)
+
+
+def test_a_token_made_by_the_command_is_let_in_within_its_limits(client, state_dir, capsys):
+    arguments = ["--stack", str(state_dir / "stack" / "stack.json"), "create", "small", "--requests-per-minute", "5"]
+    assert tokens.main(arguments) == 0
+    token = capsys.readouterr().out.split()[1]
+    headers = {"Authorization": f"Bearer {token}"}
+
+    def code():
+        path = "/job/status/00000000-0000-0000-0000-000000000000"
+        return client.request("GET", path, headers=headers).json()["code"]
+
+    until(lambda: code() == "job_not_found")
+    until(lambda: code() == "throttled")
+    assert client.request("GET", "/job/status/x").json()["code"] == "request_id_invalid"
 
 
 def test_a_malformed_id_is_400_json(client):

@@ -23,6 +23,8 @@ def functions(postgres_host, database_name, bucket, row_queue, upload_queue, fin
         "name": "shop",
         "token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(),
         "webhook_secrets": [webhook_secret],
+        "daily_images": 1_000_000,
+        "requests_per_minute": 600,
     }
     return Functions(
         {
@@ -38,6 +40,7 @@ def functions(postgres_host, database_name, bucket, row_queue, upload_queue, fin
             "API_BASE_URL": "",
             "IMAGE_BASE_URL": "https://images.example",
             "DROP_OWNER": "drop",
+            "DROP_DAILY_IMAGES": "1000000",
             "DEFAULT_WEBHOOK_URL": "",
             "ALLOWED_ORIGINS": "",
             "WEBHOOK_TIME_SCALE": "1",

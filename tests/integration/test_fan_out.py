@@ -41,6 +41,7 @@ def fan_out(database, bucket, row_queue, upload_queue, finalizer) -> FanOut:
         upload_queue=upload_queue,
         finalizer=finalizer,
         drop_owner="drop",
+        drop_daily_images=1_000_000,
         default_webhook_url="",
         origins=frozenset(),
     )

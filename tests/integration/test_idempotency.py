@@ -8,8 +8,9 @@ import pytest
 
 from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.database import Database
-from imagejobs.steps.api import accept_upload
+from imagejobs.steps import api as api_step
 from imagejobs.upload_form import parse_upload_form
+from imagejobs.usage import Allowance
 from tests.integration.handlers import (
     api_event,
     body_of,
@@ -239,15 +240,15 @@ class SlowToCommit(Database):
         super().__init__(connect)
         self._while_uncommitted = while_uncommitted
 
-    def execute(self, name, parameters=None):
-        if name != "insert_job":
-            return super().execute(name, parameters)
+    def transact(self, work):
+        if getattr(work, "func", None) is not api_step._insert_job:
+            return super().transact(work)
 
         def insert(transaction):
-            transaction.execute(name, parameters)
+            work(transaction)
             self._while_uncommitted()
 
-        return self.transact(insert)
+        return super().transact(insert)
 
 
 def test_racing_uploads_with_one_key_are_one_job(functions, database, bucket, connect, row_queue):
@@ -255,8 +256,9 @@ def test_racing_uploads_with_one_key_are_one_job(functions, database, bucket, co
     form = parse_upload_form(event["headers"]["Content-Type"], base64.b64decode(event["body"]))
 
     def send(own):
-        arguments = {"owner": "shop", "form": form, "origins": frozenset(), "idempotency_key": KEY}
-        answers.append(accept_upload(own, bucket, **arguments))
+        shop = Allowance("shop", daily_images=1000, requests_per_minute=60)
+        arguments = {"allowance": shop, "form": form, "origins": frozenset(), "idempotency_key": KEY}
+        answers.append(api_step.accept_upload(own, bucket, **arguments))
         own.close()
 
     second = threading.Thread(target=partial(send, Database(connect)))

@@ -37,7 +37,7 @@ def shop():
 
 @pytest.fixture
 def fan_out(database, bucket, row_queue, upload_queue, finalizer, shop) -> FanOut:
-    return FanOut(bucket, database, row_queue, upload_queue, finalizer, "drop", "", frozenset({shop.origin}))
+    return FanOut(bucket, database, row_queue, upload_queue, finalizer, "drop", 1000, "", frozenset({shop.origin}))
 
 
 @pytest.fixture

@@ -219,6 +219,10 @@ OUTCOME = """
 INSERT INTO job_outcome (request_id, generation, status)
 VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 1, 'COMPLETED');
 """
+USAGE = """
+INSERT INTO caller_usage (owner, day, images) VALUES ('shop', '2026-11-22', 0);
+INSERT INTO caller_rate (owner, minute, requests) VALUES ('shop', now(), 1);
+"""
 LEASED = "lease_token = gen_random_uuid(), leased_until = now()"
 
 ILLEGAL = [
@@ -242,6 +246,8 @@ ILLEGAL = [
     ("job_request", "first_attempt = 0"),
     ("job_request", "idempotency_key = 'a'"),
     ("job_request", "upload_sha256 = 'a'"),
+    ("caller_usage", "images = -1"),
+    ("caller_rate", "requests = 0"),
     ("job_outcome", "generation = 0"),
     ("job_outcome", "status = 'PROCESSING'"),
     ("compressed_images", "row_number = 0"),
@@ -290,7 +296,7 @@ INSERT INTO job_request (request_id, owner, source_key, idempotency_key, upload_
 VALUES ('5f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 'shop', 'uploads/keyed.csv', 'key-1', 'a');
 """
 BELONGINGS = ["compressed_images", "webhook_delivery", "job_outcome"]
-EVERYTHING = JOB + IMAGE + DELIVERY + OUTCOME
+EVERYTHING = JOB + IMAGE + DELIVERY + OUTCOME + USAGE
 
 
 def refusals_of(connect):

@@ -29,6 +29,7 @@ def answered(status, **headers):
 
 def set_secrets(functions, *webhook_secrets):
     shop = {"name": "shop", "token_sha256": hashlib.sha256(b"x").hexdigest(), "webhook_secrets": webhook_secrets}
+    shop |= {"daily_images": 1, "requests_per_minute": 1}
     boto3.client("secretsmanager").put_secret_value(
         SecretId=functions.values["CALLERS_SECRET_ARN"], SecretString=json.dumps({"callers": [shop]})
     )

@@ -18,6 +18,7 @@ def target(functions, postgres_host, database_name, bucket, upload_queue, row_qu
         "row_queue_url": row_queue._url,
         "row_dead_letter_queue_url": client.create_queue(QueueName="rows-dead")["QueueUrl"],
         "finalizer_arn": finalizer._arn,
+        "callers_secret_arn": functions.values["CALLERS_SECRET_ARN"],
     }
     url = f"postgresql:///{database_name}?host={postgres_host}&user=postgres"
     return Target(url, names, boto3._get_default_session(), {})

@@ -330,7 +330,7 @@ def test_a_stack_of_another_template_is_refused(cloudformation):
     cloudformation.add_response("describe_stacks", described({"BucketName": "imagejobs"}))
 
     with pytest.raises(TargetUnknown, match="UploadQueueUrl"):
-        Target.deployed("postgresql://", "imagejobs")
+        Target.deployed("imagejobs", "postgresql://")
 
 
 def test_the_command_says_when_no_stack_runs(tmp_path, capsys):

@@ -112,9 +112,11 @@ def test_multipart_bodies_are_binary(expanded):
     assert expanded.the("AWS::ApiGateway::RestApi")["BinaryMediaTypes"] == ["multipart/form-data"]
 
 
-def test_every_route_asks_the_token_authorizer(expanded):
+def test_every_route_asks_the_token_authorizer_but_health_and_the_description(expanded):
     security = {route: operation.get("security") for route, operation in operations(expanded).items()}
 
+    assert [security.pop(("get", path)) for path in ("/health", "/openapi.yaml")] == [[{"NONE": []}]] * 2
+    assert security
     assert all(required == [{"BearerToken": []}] for required in security.values()), security
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from imagejobs import callers
-from imagejobs.callers import CACHE_SECONDS, Callers
+from imagejobs.callers import CACHE_SECONDS, DOUBT_SECONDS, Callers
 
 
 class Secret:
@@ -25,7 +25,8 @@ class Secret:
 
 def described(name, token, *webhook_secrets):
     digest = hashlib.sha256(token.encode()).hexdigest()
-    return {"name": name, "token_sha256": digest, "webhook_secrets": list(webhook_secrets)}
+    limits = {"daily_images": 1000, "requests_per_minute": 60}
+    return {"name": name, "token_sha256": digest, "webhook_secrets": list(webhook_secrets), **limits}
 
 
 @pytest.fixture
@@ -63,7 +64,8 @@ def test_every_hash_is_compared_in_constant_time_whoever_calls(secret, monkeypat
 
     Callers(secret, "arn:secret").by_token(token)
 
-    assert compared == [caller["token_sha256"] for caller in json.loads(secret.text)["callers"]]
+    hashes = [caller["token_sha256"] for caller in json.loads(secret.text)["callers"]]
+    assert compared in (hashes, hashes + hashes)  # an unknown one is looked for twice: it may be new
 
 
 def test_an_owners_secrets_come_newest_first(secret):
@@ -84,6 +86,19 @@ def test_the_secret_is_read_once_within_the_cache_time(secret, clock):
 
     clock.now += 0.1
     known.by_token("one")
+    assert secret.reads == 2
+
+
+def test_a_new_token_is_known_soon_and_a_wrong_one_asks_seldom(secret, clock):
+    known = Callers(secret, "arn:secret")
+    assert known.by_token("new") is None
+    secret.text = json.dumps({"callers": [described("new", "new")]})
+    assert known.by_token("new") is None
+
+    clock.now += DOUBT_SECONDS + 0.1
+    assert known.by_token("new").name == "new"
+    for _ in range(10):
+        assert known.by_token("wrong") is None
     assert secret.reads == 2
 
 

@@ -13,6 +13,9 @@
     │   ├── NothingToRetry            409
     │   ├── NoWebhook                 409
     │   ├── IdempotencyKeyReused      409  the same key with another upload
+    │   ├── LimitExceeded             429  `retry_after_seconds`
+    │   │   ├── QuotaExceeded              the caller's images a day
+    │   │   └── RateExceeded               the caller's requests a minute
     │   └── SheetError                400  the CSV as a whole cannot be read: `line_number`
     │       └── SheetTooLarge         413
     ├── RowError                      one row cannot be read; the others go on
@@ -23,6 +26,7 @@
         ├── ImageTooLarge             over the byte, pixel, frame or scan limit
         ├── ImageUnreadable           empty, truncated or not what its first bytes say
         ├── FormatUnsupported         not a JPEG, PNG, WebP or GIF
+        ├── CodecFailed               took too long, needed too much memory, or crashed the decoder
         ├── ImageAbandoned            gave up: too many attempts, or a dead-lettered row
         └── JobCancelled              not begun: the job was cancelled
 
@@ -129,6 +133,33 @@ class IdempotencyKeyReused(RequestError):
     http_status = 409
 
 
+class LimitExceeded(RequestError):
+    """The caller has used up what it may.
+
+    Args:
+        message: Which limit, and what to do.
+        retry_after_seconds: When it is worth another try.
+    """
+
+    http_status = 429
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QuotaExceeded(LimitExceeded):
+    """More images than are left of the caller's day."""
+
+    code = "quota_exceeded"
+
+
+class RateExceeded(LimitExceeded):
+    """More requests than the caller may send in a minute."""
+
+    code = "throttled"
+
+
 class SheetError(RequestError):
     """The CSV as a whole cannot be read.
 
@@ -207,6 +238,12 @@ class FormatUnsupported(ImageError):
     """The content is not in a format that the service takes."""
 
     code = "format_unsupported"
+
+
+class CodecFailed(ImageError):
+    """Its decoder or encoder took too long, needed too much memory, or crashed."""
+
+    code = "codec_failed"
 
 
 class ImageAbandoned(ImageError):

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response, content_types
@@ -12,6 +13,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from imagejobs.errors import RequestInvalid
 from imagejobs.limits import MAX_PAGE_IMAGES
 from imagejobs.settings import required
+from imagejobs.usage import Allowance
 
 _PAGE_TOKEN = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
 _PAGE_LIMIT = re.compile(r"[0-9]{1,4}")
@@ -27,9 +29,20 @@ def answer(http_status: int, content: Mapping[str, Any], headers: Mapping[str, s
     )
 
 
+def allowance(event: APIGatewayProxyEvent) -> Allowance:
+    """The caller and its limits, as the authorizer found them; API Gateway hands numbers on as text."""
+    found = event.request_context.authorizer
+    return Allowance(str(found["owner"]), int(found["daily_images"]), int(found["requests_per_minute"]))
+
+
 def owner(event: APIGatewayProxyEvent) -> str:
-    """The caller's name, as the authorizer found it."""
-    return str(event.request_context.authorizer["owner"])
+    """The caller's name."""
+    return allowance(event).owner
+
+
+def openapi_yaml() -> str:
+    """The API's description, OpenAPI 3.1."""
+    return (files(__package__) / "openapi.yaml").read_text(encoding="utf-8")
 
 
 def body(event: APIGatewayProxyEvent) -> bytes:

@@ -129,7 +129,7 @@ def read_sheet(stream: BinaryIO, limits: SheetLimits) -> Sheet:
     return Sheet(tuple(header), rows, has_byte_order_mark=first_line.startswith(codecs.BOM_UTF8))
 
 
-def check_sheet(open_sheet: Callable[[], BinaryIO], limits: SheetLimits) -> None:
+def check_sheet(open_sheet: Callable[[], BinaryIO], limits: SheetLimits) -> int:
     """Check a whole CSV, its serial numbers included, with 8 bytes of memory a row.
 
     Rows that cannot be used alone are no reason to refuse the file.
@@ -138,15 +138,27 @@ def check_sheet(open_sheet: Callable[[], BinaryIO], limits: SheetLimits) -> None
         open_sheet: Opens the file at its beginning; called again when a serial number may be repeated.
         limits: How large the file may be.
 
+    Returns:
+        The number of images that its rows name.
+
     Raises:
         SheetError: As `read_sheet` and the iteration do, and for a serial number that two rows share.
         SheetTooLarge: A limit is passed.
     """
+    images = 0
+
+    def serial_numbers(rows: Iterable[SheetRow]) -> Iterator[str]:
+        nonlocal images
+        for row in rows:
+            images += len(row.image_urls)
+            yield row.serial_number
+
     with open_sheet() as stream:
-        repeated = _repeated_hashes(row.serial_number for row in read_sheet(stream, limits))
+        repeated = _repeated_hashes(serial_numbers(read_sheet(stream, limits)))
     if repeated:
         with open_sheet() as stream:
             _refuse_duplicates(read_sheet(stream, limits), repeated)
+    return images
 
 
 def _refuse_duplicates(rows: Iterable[SheetRow], repeated: Collection[int]) -> None:

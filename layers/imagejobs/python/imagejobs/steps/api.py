@@ -19,7 +19,7 @@ from psycopg2.extras import Json
 
 from imagejobs.addresses import check_url
 from imagejobs.bucket import RESULT_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
-from imagejobs.database import Database, Row
+from imagejobs.database import Database, Row, Transaction
 from imagejobs.errors import (
     IdempotencyKeyReused,
     JobNotFound,
@@ -33,6 +33,7 @@ from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
 from imagejobs.options import CompressionOptions
 from imagejobs.sheet import check_sheet
 from imagejobs.upload_form import UploadForm
+from imagejobs.usage import Allowance, reserve_images
 
 WEBHOOK_URL_FIELD = "webhook_url"
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
@@ -42,7 +43,7 @@ def accept_upload(
     database: Database,
     bucket: Bucket,
     *,
-    owner: str,
+    allowance: Allowance,
     form: UploadForm,
     origins: frozenset[str],
     idempotency_key: str | None = None,
@@ -52,7 +53,7 @@ def accept_upload(
     Args:
         database: Where the job row goes.
         bucket: Where the CSV goes.
-        owner: The caller's name.
+        allowance: The caller, and what it may use.
         form: The parsed multipart form.
         origins: `host:port` of origins that may be private (see `Fetcher`).
         idempotency_key: The caller's own name for this upload; sent again with the same form, it is the same job.
@@ -60,14 +61,15 @@ def accept_upload(
     Raises:
         OptionInvalid, RequestInvalid, SheetError, SheetTooLarge, UrlRefused: What the caller must change.
         IdempotencyKeyReused: The key came with another form before.
+        QuotaExceeded: The sheet names more images than are left of the caller's day.
     """
     if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise RequestInvalid("The header Idempotency-Key has 1 to 255 ASCII characters without spaces, such as a UUID.")
-    options, webhook_url = _check_form(form, origins)
+    options, webhook_url, images = _check_form(form, origins)
     request_id = uuid4()
     job: Row = {
         "request_id": request_id,
-        "owner": owner,
+        "owner": allowance.owner,
         "source_key": f"{UPLOAD_PREFIX}{request_id}.csv",
         "source_version": None,
         "options": Json(options.to_fields()),
@@ -75,7 +77,7 @@ def accept_upload(
         "idempotency_key": idempotency_key,
         "upload_sha256": _form_sha256(form) if idempotency_key else None,
     }
-    database.execute("insert_job", job)
+    database.transact(partial(_insert_job, job, allowance, images))
     if idempotency_key:
         job = _job_of_key(database, job)
     if job["source_version"] is None:
@@ -84,8 +86,14 @@ def accept_upload(
     return stored_id
 
 
-def _check_form(form: UploadForm, origins: frozenset[str]) -> tuple[CompressionOptions, str | None]:
-    """The form's options and webhook URL; its CSV is checked with them."""
+def _insert_job(job: Row, allowance: Allowance, images: int, transaction: Transaction) -> None:
+    """A job that is there already, by its key or a commit whose reply was lost, is not counted again."""
+    if transaction.execute("insert_job", job):
+        reserve_images(transaction, allowance.owner, allowance.daily_images, images)
+
+
+def _check_form(form: UploadForm, origins: frozenset[str]) -> tuple[CompressionOptions, str | None, int]:
+    """The form's options and webhook URL, and the number of images that its CSV names."""
     if len(form.file) > MAX_UPLOAD_BYTES:
         raise SheetTooLarge(
             f"The file has {len(form.file):,} bytes; an upload may have {MAX_UPLOAD_BYTES:,}. "
@@ -96,8 +104,7 @@ def _check_form(form: UploadForm, origins: frozenset[str]) -> tuple[CompressionO
     if webhook_url:
         check_url(webhook_url, allow_origins=origins)
     options = CompressionOptions.from_fields(fields)
-    check_sheet(partial(BytesIO, form.file), SHEET_LIMITS)
-    return options, webhook_url
+    return options, webhook_url, check_sheet(partial(BytesIO, form.file), SHEET_LIMITS)
 
 
 def _form_sha256(form: UploadForm) -> str:

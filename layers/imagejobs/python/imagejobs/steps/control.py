@@ -16,6 +16,7 @@ from imagejobs.errors import JobCancelled, JobEnded, JobNotEnded, JobNotFound, N
 from imagejobs.executions import Finalizer
 from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, CANCELLED_MESSAGE, TERMINAL, event_id, refuse_in
 from imagejobs.queues import Queue
+from imagejobs.usage import reserve_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,13 @@ class Control:
     upload_queue: Queue
     finalizer: Finalizer
 
-    def retry(self, owner: str, request_id: UUID) -> int:
+    def retry(self, owner: str, request_id: UUID, daily_images: int | None = None) -> int:
         """Begin the next generation of an ended job: its failed images are done again, the others are kept.
+
+        Args:
+            owner: The caller's name.
+            request_id: The job.
+            daily_images: The caller's quota, of which the failed images are taken; None when an operator retries.
 
         Returns:
             The generation that is at work now; repeating this while it is at work begins no other.
@@ -42,8 +48,9 @@ class Control:
             JobNotFound: Unknown, or another caller's.
             JobNotEnded: Its first generation is still at work.
             NothingToRetry: It ended well but for rows that name no image, or none of its rows was read.
+            QuotaExceeded: More images failed than are left of the caller's day.
         """
-        job = self.database.transact(partial(_retry, owner, request_id))
+        job = self.database.transact(partial(_retry, owner, request_id, daily_images))
         if job["finalizable_at"] is None:
             self.upload_queue.ring_file(ObjectVersion(job["source_key"], job["source_version"]))
         self.finalizer.start_ready(self.database, [request_id])
@@ -82,7 +89,7 @@ def _lock(transaction: Transaction, owner: str, request_id: UUID) -> Row:
     return job
 
 
-def _retry(owner: str, request_id: UUID, transaction: Transaction) -> Row:
+def _retry(owner: str, request_id: UUID, daily_images: int | None, transaction: Transaction) -> Row:
     job = _lock(transaction, owner, request_id)
     if job["status"] not in TERMINAL:
         if job["generation"] == 1:
@@ -92,6 +99,8 @@ def _retry(owner: str, request_id: UUID, transaction: Transaction) -> Row:
         raise NothingToRetry("None of the job's rows was read; upload the corrected CSV as a new job.")
     if not job["images_failed"] and job["result_key"] and not job["cancelled_at"]:
         raise NothingToRetry("None of the job's images failed; see the finished CSV for rows that name no image.")
+    if daily_images is not None:
+        reserve_images(transaction, owner, daily_images, job["images_failed"])
     transaction.execute("retry_images", {"request_id": request_id})
     (begun,) = transaction.fetch_all("begin_generation", {"request_id": request_id})
     return begun

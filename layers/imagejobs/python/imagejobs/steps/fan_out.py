@@ -17,13 +17,14 @@ from aws_lambda_powertools import Logger
 from imagejobs.addresses import MAX_URL_CHARACTERS, check_url
 from imagejobs.bucket import DROP_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
-from imagejobs.errors import OptionInvalid, SheetError, UrlRefused
+from imagejobs.errors import OptionInvalid, QuotaExceeded, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
 from imagejobs.jobs import Drop, insert_drop, refuse_sheet, uploaded_request_id
 from imagejobs.limits import SHEET_LIMITS, lease_seconds
 from imagejobs.options import CompressionOptions
 from imagejobs.queues import Queue, Row
 from imagejobs.sheet import SheetRow, check_sheet, read_sheet
+from imagejobs.usage import reserve_images
 
 logger = Logger(child=True)
 
@@ -54,6 +55,7 @@ class FanOut:
         upload_queue: Where the rest is handed over to the next invocation.
         finalizer: Ends jobs that have no image to wait for.
         drop_owner: The caller that dropped files belong to.
+        drop_daily_images: Images a day that dropped files may have; those of uploads were counted by the API.
         default_webhook_url: Where jobs from dropped files report unless their metadata says; may be empty.
         origins: `host:port` of origins that may be private (see `Fetcher`).
     """
@@ -64,6 +66,7 @@ class FanOut:
     upload_queue: Queue
     finalizer: Finalizer
     drop_owner: str
+    drop_daily_images: int
     default_webhook_url: str
     origins: frozenset[str]
 
@@ -93,7 +96,7 @@ class FanOut:
         except _OutOfTime:
             lease.release()
             self.upload_queue.ring_file(source)
-        except SheetError as error:
+        except (SheetError, QuotaExceeded) as error:
             self._refuse(job, error.message)
         except _LeaseLost:
             logger.warning("fan_out_lease_lost", request_id=str(job["request_id"]))
@@ -164,7 +167,16 @@ class FanOut:
                     if chunk.tell() > STAGE_CHARACTERS:
                         self.database.transact(partial(_stage_chunk, job, row.row_number, chunk))
                         chunk = StringIO()
-        self.database.transact(partial(_declare, job, totals, chunk))
+        self.database.transact(partial(self._declare, job, totals, chunk))
+
+    def _declare(
+        self, job: Mapping[str, Any], totals: Mapping[str, int], chunk: StringIO, transaction: Transaction
+    ) -> None:
+        """The last chunk and the totals; from here on rows may be sent. Safe to repeat."""
+        _stage_chunk(job, totals["rows_total"], chunk, transaction)
+        declared = transaction.execute("declare_totals", {**_lease_of(job), **totals})
+        if declared and job["source_key"].startswith(DROP_PREFIX):
+            reserve_images(transaction, job["owner"], self.drop_daily_images, totals["images_total"])
 
     def _open(self, source: ObjectVersion, lease: "Lease") -> BinaryIO:
         return cast("BinaryIO", _Kept(self.bucket.open(source), lease))
@@ -278,12 +290,6 @@ def _stage_chunk(job: Mapping[str, Any], row_number: int, chunk: StringIO, trans
     if transaction.execute("advance_rows_staged", {**_lease_of(job), "row_number": row_number}):
         chunk.seek(0)
         transaction.copy("copy_images", chunk)
-
-
-def _declare(job: Mapping[str, Any], totals: Mapping[str, int], chunk: StringIO, transaction: Transaction) -> None:
-    """The last chunk and the totals; from here on rows may be sent."""
-    _stage_chunk(job, totals["rows_total"], chunk, transaction)
-    transaction.execute("declare_totals", {**_lease_of(job), **totals})
 
 
 def _copy_lines(request_id: UUID, row: SheetRow) -> Iterator[str]:

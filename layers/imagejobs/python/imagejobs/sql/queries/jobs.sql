@@ -61,7 +61,7 @@ SELECT request_id FROM job_request WHERE request_id = %(request_id)s AND fan_out
 UPDATE job_request
 SET rows_total = %(rows_total)s, rows_failed = %(rows_failed)s, images_total = %(images_total)s, updated_at = now(),
     rows_staged = %(rows_total)s, finalizable_at = CASE WHEN %(images_total)s = 0 THEN now() END
-WHERE request_id = %(request_id)s AND fan_out_token = %(token)s;
+WHERE request_id = %(request_id)s AND fan_out_token = %(token)s AND rows_total IS NULL;
 
 -- advance_rows_sent --
 UPDATE job_request SET rows_sent = greatest(rows_sent, %(row_number)s), fan_out_attempt = 0, updated_at = now()
