@@ -1,19 +1,25 @@
 """Step `compress`: one image in, a smaller one of the same format out. Pure: no files, no network, no log.
 
     body ─► read_header, check_limits ─► open, decode ─► upright, RGB ─► encode ─► smaller? ─► CompressedImage
-            (image_header)               (image_reader)                  (image_encoders, image_animation)
+            (image_header)               (image_reader)      │           (image_encoders,          ▲
+                                                             │            image_animation)         │ no
+                                                             └─► the coded picture in a new file ──┘
+                                                                 (image_rebuild)
 
 When rules meet, safe comes before upright, upright before right colours, right colours before small.
-An output is never larger than its input.
+An output is never larger than its input, and never holds what its input held beside the picture.
 """
 
 import dataclasses
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
-from imagejobs import errors, image_encoders
+from imagejobs import errors, image_encoders, image_rebuild
 from imagejobs.image_animation import encode_animation
 from imagejobs.image_header import ImageHeader, check_limits, read_header
 from imagejobs.image_reader import open_picture, read_orientation, upright
@@ -40,7 +46,7 @@ class CompressedImage:
         extension: Of a file name, without the dot: "jpg", "png", "webp" or "gif".
         width: Columns in pixels, as a person sees it.
         height: Rows in pixels, as a person sees it.
-        outcome: "smaller", or "unchanged" when `body` is the input's own bytes.
+        outcome: "smaller", or "unchanged" when the coded picture is the input's own, and only the file is built anew.
     """
 
     body: bytes
@@ -89,37 +95,71 @@ def _compress(body: bytes, header: ImageHeader, options: CompressionOptions) -> 
         # Before the EXIF is looked for: there Pillow would load a PNG too, and a failure would be hidden.
         picture.load()
         orientation = read_orientation(picture)
-        if header.format == "gif" or header.frames > 1:
-            coded = encode_animation(body, header, options.quality, orientation)
-        else:
-            coded = _encode_still(picture, body, header, options.quality, orientation)
+        coded, outcome = _encode_or_keep(picture, body, header, options.quality, orientation)
         width, height = picture.size
     if orientation in _SIDEWAYS:
         width, height = height, width
     content_type, extension = _MEDIA_TYPES[header.format]
-    outcome = "unchanged" if coded is None else "smaller"
-    return CompressedImage(coded or body, header.format, content_type, extension, width, height, outcome)
+    return CompressedImage(coded, header.format, content_type, extension, width, height, outcome)
 
 
-def _encode_still(
-    picture: Image.Image, body: bytes, header: ImageHeader, quality: int, orientation: int
-) -> bytes | None:
-    """Return the first coding that is smaller than `body`, or None to keep it as it is.
+def _encode_or_keep(
+    picture: ImageFile, body: bytes, header: ImageHeader, quality: int, orientation: int
+) -> tuple[bytes, str]:
+    """Return a smaller coding, or else the coded picture in a new file, and which of the two it is.
 
-    An upright RGB picture is coded once: when that is not smaller, the input was well compressed. One that
-    had to be turned or converted goes down the ladder of qualities. At its end (a picture of a few bytes, or
-    at the least quality already) the input stays, and viewers turn it by the orientation it still carries.
+    Raises:
+        ImageUnreadable: Neither is possible: a damaged file is not handed on as it came.
     """
+    encode = partial(_encode, picture, body, header, quality, orientation)
+    kept = _rebuilt(body, orientation)
+    coded = encode(kept)
+    if coded is None and kept is not None:
+        if not image_rebuild.has_slack(kept):
+            return kept, "unchanged"
+        coded = encode(None)
+    if coded is None:
+        damage = f"The {header.format.upper()} image is damaged: it can be read, but not made smaller"
+        raise errors.ImageUnreadable(f"{damage}. Save it anew to upload it.")
+    return coded, "smaller"
+
+
+def _rebuilt(body: bytes, orientation: int) -> bytes | None:
+    try:
+        return image_rebuild.rebuild(body, orientation)
+    except image_rebuild.NotRebuildable:
+        return None
+
+
+def _encode(
+    picture: ImageFile, body: bytes, header: ImageHeader, quality: int, orientation: int, kept: bytes | None
+) -> bytes | None:
+    """Return a coding smaller than what would be `kept`; or than `body`, when that cannot stay as it is."""
+    must_change = kept is None or orientation != 1 or picture.mode == "CMYK"
+    most_bytes = len(body) if kept is None or must_change else len(kept)
+    if header.format == "gif" or header.frames > 1:
+        return encode_animation(body, header, quality, orientation, most_bytes)
     if image_encoders.is_inexact(picture, header):
         return None
-    subsampling = image_encoders.chroma_subsampling(picture)
-    image = upright(picture, orientation)
-    must_change = orientation != 1 or picture.mode == "CMYK"
-    if picture.mode == "CMYK":
-        image = image_encoders.to_rgb(image)
-    for coded in image_encoders.encodings(image, body, header, quality, subsampling):
-        if len(coded) < len(body):
+    for coded in _still_encodings(picture, body, header, quality, orientation):
+        if len(coded) < most_bytes:
             return coded
         if not must_change:
             return None
     return None
+
+
+def _still_encodings(
+    picture: ImageFile, body: bytes, header: ImageHeader, quality: int, orientation: int
+) -> Iterator[bytes]:
+    """Yield codings down the ladder of qualities.
+
+    An upright RGB picture takes the first only: when that is not smaller, the input was well compressed. One that
+    has to be turned or converted may go on to the end. There (a picture of a few bytes, or at the least quality
+    already) the coded picture stays, and viewers turn it by the orientation that the new file still carries.
+    """
+    subsampling = image_encoders.chroma_subsampling(picture)
+    image = upright(picture, orientation)
+    if picture.mode == "CMYK":
+        image = image_encoders.to_rgb(image)
+    return image_encoders.encodings(image, body, header, quality, subsampling)

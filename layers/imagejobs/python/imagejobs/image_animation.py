@@ -1,7 +1,7 @@
 """Step `compress`: animated GIF, PNG and WebP, and still GIF, which is an animation of one frame.
 
 Pillow's writers merge equal frames, round durations and quantise colours. So a coding counts only when it
-was read back and holds what the original holds; otherwise the original stays.
+was read back and holds what the original holds; otherwise the original's coded frames stay.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from PIL import Image
 
 from imagejobs import image_encoders
 from imagejobs.image_header import ImageHeader, read_header
-from imagejobs.image_reader import open_picture, upright
+from imagejobs.image_reader import open_picture, read_profile, upright
 
 MAX_RECODED_PIXELS = 64_000_000
 """Pixels of all frames of an animation that is coded anew: Pillow's writers hold most of them at 4 bytes each, and
@@ -35,7 +35,7 @@ class Timeline:
     digests: tuple[bytes, ...]
 
 
-def encode_animation(body: bytes, header: ImageHeader, quality: int, orientation: int) -> bytes | None:
+def encode_animation(body: bytes, header: ImageHeader, quality: int, orientation: int, most_bytes: int) -> bytes | None:
     """Code an animation anew in its own format, upright.
 
     Args:
@@ -43,14 +43,15 @@ def encode_animation(body: bytes, header: ImageHeader, quality: int, orientation
         header: What `body` says of itself.
         quality: 1 to 100, for lossy WebP.
         orientation: 1 to 8, as in EXIF.
+        most_bytes: What the coding must be smaller than.
 
     Returns:
-        The coding, or None when it would not be smaller, would lose frames, timing, loop or exact pixels, or
+        The coding, or None when it would not be that small, would lose frames, timing, loop or exact pixels, or
         would need too much memory.
     """
     original = read_timeline(body, header, orientation)
     coded = _encode(body, header, original, quality, orientation)
-    if coded is None or len(coded) >= len(body):
+    if coded is None or len(coded) >= most_bytes:
         return None
     coded_header = read_header(coded)
     same = coded_header.frames == header.frames and original == read_timeline(coded, coded_header, 1)
@@ -110,4 +111,5 @@ def _save_options(
     if header.format == "png":
         # Frames come composed from Pillow: each one replaces the one before.
         options |= {"disposal": 0, "blend": 0, "pnginfo": image_encoders.colour_chunks(body)}
+        options["icc_profile"] = read_profile(picture)
     return options

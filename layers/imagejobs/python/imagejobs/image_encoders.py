@@ -13,6 +13,8 @@ from typing import IO, cast
 from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from imagejobs.image_header import ImageHeader, png_chunks
+from imagejobs.image_reader import read_profile
+from imagejobs.image_rebuild import PNG_COLOUR_CHUNKS
 
 _QUALITY_STEP = 10
 
@@ -20,8 +22,6 @@ _QUALITY_STEP = 10
 # megapixel, 7 about 400, 6 about 300, 4 about 150, for 3 % of the bytes between the first and the third.
 _PNG_LEVELS = ((1_000_000, 9), (4_000_000, 7), (16_000_000, 6))
 _PNG_LEAST_LEVEL = 4
-
-_PNG_COLOUR_CHUNKS = frozenset({b"cHRM", b"gAMA", b"sRGB", b"cICP"})
 
 _GREY_MODES = frozenset({"L", "LA"})
 
@@ -99,7 +99,7 @@ def _jpeg(picture: Image.Image, quality: int, subsampling: int) -> bytes:
         subsampling=subsampling,
         progressive=True,
         optimize=True,
-        icc_profile=picture.info.get("icc_profile"),
+        icc_profile=read_profile(picture),
         comment=b"",
     )
 
@@ -107,21 +107,23 @@ def _jpeg(picture: Image.Image, quality: int, subsampling: int) -> bytes:
 def webp_options(picture: Image.Image, quality: int | None) -> dict[str, object]:
     """Return Pillow's options for WebP: lossless for None, else lossy at `quality` (1 to 100)."""
     coding = {"lossless": quality is None, "quality": _WEBP_LOSSLESS_EFFORT if quality is None else quality}
-    return {**coding, "method": _WEBP_METHOD, "icc_profile": picture.info.get("icc_profile"), "exif": b""}
+    return {**coding, "method": _WEBP_METHOD, "icc_profile": read_profile(picture), "exif": b""}
 
 
 def _png(picture: Image.Image, body: bytes) -> bytes:
     pixels = picture.width * picture.height
     level = next((level for most, level in _PNG_LEVELS if pixels <= most), _PNG_LEAST_LEVEL)
-    return saved(picture, "PNG", compress_level=level, pnginfo=colour_chunks(body))
+    chunks = colour_chunks(body)
+    return saved(picture, "PNG", compress_level=level, pnginfo=chunks, icc_profile=read_profile(picture))
 
 
 def colour_chunks(body: bytes) -> PngImagePlugin.PngInfo:
     """Gamma and primaries: without them the same samples are shown in other colours."""
     kept = PngImagePlugin.PngInfo()
-    for name, data in png_chunks(body):
-        if name in _PNG_COLOUR_CHUNKS:
-            kept.add(name, data)
+    chunks = dict(png_chunks(body))
+    for name, length in PNG_COLOUR_CHUNKS.items():
+        if len(chunks.get(name, b"")) == length:
+            kept.add(name, chunks[name])
     return kept
 
 

@@ -2,14 +2,18 @@
 
 import io
 import struct
+from typing import cast
 
 # WebPImagePlugin is imported to be registered: Pillow else does that only together with forty other formats.
-from PIL import ExifTags, GifImagePlugin, Image, ImageFile, WebPImagePlugin  # noqa: F401
+from PIL import ExifTags, GifImagePlugin, Image, ImageCms, ImageFile, WebPImagePlugin  # noqa: F401
 
 from imagejobs.image_header import ImageHeader
 
 # Frames that share one palette stay in it: converted to RGB, they could only be written back quantised.
 GifImagePlugin.LOADING_STRATEGY = GifImagePlugin.LoadingStrategy.RGB_AFTER_DIFFERENT_PALETTE_ONLY
+
+MAX_PROFILE_BYTES = 4_000_000
+"""Of an ICC profile: those of displays take a few KB, the largest of printers 2 or 3 MB."""
 
 _UPRIGHT_BY = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,3 +49,22 @@ def read_orientation(picture: Image.Image) -> int:
 def upright(picture: Image.Image, orientation: int) -> Image.Image:
     """Turn a decoded picture as its EXIF orientation (1 to 8) asks."""
     return picture.transpose(_UPRIGHT_BY[orientation]) if orientation in _UPRIGHT_BY else picture
+
+
+def read_profile(picture: Image.Image) -> bytes | None:
+    """Return the ICC profile of an opened picture, or None without a usable one."""
+    return usable_profile(cast("bytes | None", picture.info.get("icc_profile")))
+
+
+def usable_profile(profile: bytes | None) -> bytes | None:
+    """Return a profile cut to the length that it says, or None when no colour engine could use it."""
+    if not profile or len(profile) < 128:
+        return None
+    length = int.from_bytes(profile[:4], "big")
+    if not 128 <= length <= min(len(profile), MAX_PROFILE_BYTES):
+        return None
+    try:
+        ImageCms.ImageCmsProfile(io.BytesIO(profile[:length]))
+    except (OSError, ValueError, TypeError):
+        return None
+    return profile[:length]
