@@ -17,10 +17,10 @@ export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens test check bench long reliability clean lock
+.PHONY: help demo run verify redrive tokens test check bench bench-sandbox long reliability clean lock
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
 
 demo: $(LOCAL) ## One sample CSV through the whole service, then stop
 	@exec $(BIN)/python -m local demo
@@ -51,6 +51,9 @@ check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam
 
 bench: $(DEV) ## Images per second, end to end; IMAGES=, CHECK=1 fails below the target
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.end_to_end
+
+bench-sandbox: $(DEV) ## CPU and memory of decoding in a process of its own; ROUNDS=, CHECK=1 fails over the target
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.sandbox
 
 long: $(DEV) ## Tests that take minutes: kills, faults, long runs
 	$(BIN)/pytest -s -m long

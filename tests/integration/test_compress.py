@@ -4,20 +4,24 @@ import io
 import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import boto3
 import pytest
 from PIL import Image
 
+from imagejobs.codec import Codec
 from imagejobs.database import Database
 from imagejobs.fetch import Fetcher
 from imagejobs.steps import compress as compress_step
 from imagejobs.steps.compress import MAX_ATTEMPTS, MAX_CRASHES, Clock, RowWorker
 from imagejobs.steps.fan_out import FanOut
+from tests.integration.handlers import deliver
 from tests.integration.jobs import executions, images_of, job_of, plenty, query, received, rows_in, sheet, upload
 from tests.unit.fetch_helpers import http_answer, origin, says
 from tests.unit.image_helpers import encode, noise
+from tests.unit.misbehaving_codec import order
 
 JPEG = encode(noise((320, 240)), "JPEG", quality=97)
 NOT_FOUND = says(http_answer(status="404 Not Found"))
@@ -49,7 +53,7 @@ def shop():
 def fan_out(database, bucket, row_queue, upload_queue, finalizer, shop):
     """Makes a job of a sheet, up to the messages of its rows."""
     origins = frozenset({shop.origin})
-    step = FanOut(bucket, database, row_queue, upload_queue, finalizer, "drop", "", origins)
+    step = FanOut(bucket, database, row_queue, upload_queue, finalizer, "drop", 1000, "", origins)
 
     def run(*cells, **columns):
         request_id, source = upload(database, bucket, sheet(*cells), **columns)
@@ -59,11 +63,17 @@ def fan_out(database, bucket, row_queue, upload_queue, finalizer, shop):
     return run
 
 
+@pytest.fixture(scope="module")
+def codec():
+    with closing(Codec()) as codec:
+        yield codec
+
+
 @pytest.fixture
-def worker(database, bucket, row_queue, finalizer, shop, monkeypatch) -> RowWorker:
+def worker(database, bucket, row_queue, finalizer, shop, codec, monkeypatch) -> RowWorker:
     monkeypatch.setattr(compress_step, "RETRY_DELAYS_SECONDS", (0.0, 0.0))
     fetcher = Fetcher(allow_origins={shop.origin})
-    return RowWorker(database, bucket, fetcher, row_queue, finalizer, "https://cdn.example")
+    return RowWorker(database, bucket, fetcher, row_queue, finalizer, "https://cdn.example", codec)
 
 
 def statuses(database, request_id):
@@ -288,17 +298,17 @@ def test_an_image_whose_workers_die_again_and_again_is_abandoned(worker, fan_out
 def test_what_kills_its_worker_fails_alone_and_its_batch_mates_complete(
     worker, fan_out, database, row_queue, shop, connect, monkeypatch
 ):
-    """Every worker that decodes the poison dies there, with all that it had not committed."""
+    """Every worker that works on the poison dies there, with all that it had not committed."""
     poison = encode(noise((64, 48)), "PNG")
     shop.answers["/poison.png"] = [says(http_answer(poison))]
-    compress = compress_step.compress
+    compress = Codec.compress
 
-    def die_of_poison(body, options):
+    def die_of_poison(codec, body, *arguments):
         if body == poison:
             raise Crash
-        return compress(body, options)
+        return compress(codec, body, *arguments)
 
-    monkeypatch.setattr(compress_step, "compress", die_of_poison)
+    monkeypatch.setattr(Codec, "compress", die_of_poison)
     request_id = fan_out(*[shop.url(f"/{number}.jpg") for number in range(4)], shop.url("/poison.png"))
     messages = received(row_queue)
     for _ in range(MAX_CRASHES):
@@ -311,6 +321,42 @@ def test_what_kills_its_worker_fails_alone_and_its_batch_mates_complete(
     assert statuses(database, request_id) == ["COMPLETED"] * 4 + ["FAILED"]
     assert images_of(database, request_id)[4]["error_code"] == "image_abandoned"
     assert counters(database, request_id) == [4, 1, 99]
+
+
+def test_what_kills_or_holds_up_its_decoder_fails_alone_and_at_once(
+    functions, fan_out, database, row_queue, shop, monkeypatch
+):
+    """Through the handler; the decoder's process is one that pictures have power over."""
+    functions.values["ALLOWED_ORIGINS"] = shop.origin
+    monkeypatch.setattr(Codec.__init__, "__defaults__", ("tests.unit.misbehaving_codec", 2.0, 500_000_000))
+    poisons = {name: order(name) for name in ("crash", "hang", "burst", "fail")} | {"say": order("say", b"nonsense")}
+    for name, body in poisons.items():
+        shop.answers[f"/{name}"] = [says(http_answer(body))]
+    rows = [f"{shop.url(f'/{name}')},{shop.url('/good.jpg')}" for name in poisons]
+    request_id = fan_out(*rows)
+
+    assert deliver(functions, "compress", row_queue) == {"batchItemFailures": []}
+
+    images = images_of(database, request_id)
+    assert [image["error_code"] for image in images] == ["codec_failed", None] * len(poisons)
+    assert [image["error_message"] for image in images[::2]] == [
+        "The image crashed the decoder.",
+        "Decoding and compressing the image took longer than 2 s.",
+        "The image needs more than 500 MB of memory to be compressed.",
+        "The image crashed the decoder.",
+        "The image broke the decoder: its answer cannot be used.",
+    ]
+    assert counters(database, request_id) == [5, 5, 99]
+
+
+def test_an_image_for_which_others_left_no_time_is_tried_again(worker, fan_out, database, row_queue, shop):
+    request_id = fan_out(shop.url("/late.jpg"))
+    (message,) = received(row_queue)
+    times = iter([90.0, 89.0, 89.0])  # all of it, before the lease, before the download
+
+    assert worker.run([message], lambda: next(times, 7.0)) == [message]
+
+    assert statuses(database, request_id) == ["PENDING"]
 
 
 def test_a_lease_whose_reply_was_lost_is_granted_again_as_one(worker, fan_out, row_queue, connect):

@@ -2,8 +2,8 @@
 
 A lease in Postgres decides who works on an image, and is taken only for what is begun at once; it is short, and renewed
 while the work goes on. Whatever happens to an image ends as its outcome or as a later attempt; nothing that an image
-holds ends the batch. What even kills the worker is found by the lease it leaves behind: such images are worked on one
-at a time, after all others are committed.
+holds ends the batch, for it is decoded in a process of its own. Should one kill the worker all the same, it is found by
+the lease that is left behind: such images are worked on one at a time, after all others are committed.
 """
 
 import json
@@ -20,12 +20,12 @@ import psycopg2
 from aws_lambda_powertools import Logger
 
 from imagejobs.bucket import Bucket, ObjectVersion
+from imagejobs.codec import Codec
 from imagejobs.database import Database, Transaction
 from imagejobs.database import Row as Record
-from imagejobs.errors import ImageAbandoned, ImageError, JobCancelled, OriginUnavailable
+from imagejobs.errors import CodecFailed, ImageAbandoned, ImageError, JobCancelled, OriginUnavailable
 from imagejobs.executions import Finalizer
 from imagejobs.fetch import Fetcher
-from imagejobs.image import compress
 from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, image_key
 from imagejobs.limits import MAX_IMAGE_BYTES, lease_seconds
 from imagejobs.options import CompressionOptions
@@ -76,6 +76,11 @@ class Clock:
         """Time left for waiting on an origin: a sixth is kept for compressing, storing and committing."""
         return self.remaining_seconds() - self.total_seconds / 6
 
+    @property
+    def codec_deadline(self) -> float:
+        """When compressing must be done, as `time.monotonic` says it: a twelfth is kept for storing and committing."""
+        return time.monotonic() + self.remaining_seconds() - self.total_seconds / 12
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -105,8 +110,8 @@ class RowWorker:
         row_queue: Where the messages came from.
         finalizer: Started when a batch completes a job.
         image_base_url: Public URL in front of an object key, without a slash at its end.
-        codec: Decodes and encodes one image at a time, always in the same thread: a function of 1,769 MB has one
-            vCPU, and memory that one thread has freed is not there for another (glibc keeps an arena a thread).
+        codec: Decodes and encodes one image at a time, always in the same process: a function of 1,769 MB has one
+            vCPU, and memory for one large image.
     """
 
     database: Database
@@ -115,7 +120,7 @@ class RowWorker:
     row_queue: Queue
     finalizer: Finalizer
     image_base_url: str
-    codec: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    codec: Codec = field(default_factory=Codec)
 
     def run(self, messages: Sequence[Message], remaining_seconds: Callable[[], float]) -> list[Message]:
         """Work on the rows that a batch of messages names.
@@ -169,6 +174,9 @@ class RowWorker:
             return Attempt(image, _failed(image, ImageAbandoned(message)))
         try:
             return self._compress(image, clock)
+        except CodecFailed as error:
+            logger.warning("codec_failed", image_id=str(image["image_id"]), cause=str(error.__cause__))
+            return _after_error(image, error)
         except ImageError as error:
             return _after_error(image, error)
         except Exception:  # costs this image an attempt, and the batch nothing
@@ -176,9 +184,10 @@ class RowWorker:
             return _after_error(image, _AttemptFailed("The service failed at this image; try again later."))
 
     def _compress(self, image: Record, clock: Clock) -> Attempt:
+        self.codec.start()
         body = self._fetch(image["source_url"], clock)
         options = CompressionOptions.from_fields(image["options"])
-        compressed = self.codec.submit(compress, body, options).result()
+        compressed = self.codec.compress(body, options, clock.codec_deadline)
         key = image_key(image, compressed.body, compressed.extension)
         caching = f"public, max-age={YEAR_SECONDS}, immutable"
         version = self.bucket.put(key, compressed.body, compressed.content_type, caching)

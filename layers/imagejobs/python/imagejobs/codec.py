@@ -1,0 +1,267 @@
+"""Step `compress`: pictures are decoded in a child process, so that what one does there costs that picture alone.
+
+    Codec ── job: lengths, options as JSON, picture ────────────────► codec_child
+    (AWS keys, no decoder) ◄── BEGUN; answer: lengths, JSON, coding ── (Pillow; no keys, no files, no network)
+
+A picture may have taken over the child: what it says is checked, and it is killed when its time is over.
+"""
+
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Sequence
+from threading import Lock
+from typing import IO
+
+from imagejobs.errors import CodecFailed, FormatUnsupported, ImageError, ImageTooLarge, ImageUnreadable
+from imagejobs.image_header import MAX_PIXELS, format_of
+from imagejobs.image_result import MEDIA_TYPES, OUTCOMES, CompressedImage
+from imagejobs.options import CompressionOptions
+
+LENGTHS = struct.Struct("<II")
+"""Bytes of the JSON, and of the picture behind it."""
+
+BEGUN = b"\x06"
+"""The child has read a job: from here on, its end is the picture's doing."""
+
+MAX_SECONDS = 30.0
+"""One picture; the slowest of those within the limits take about half of it."""
+
+MAX_MEMORY_BYTES = 1_300_000_000
+"""Address space of the child: of a function's 1,769 MB, the rest is for its own process and eight transfers."""
+
+_START_SECONDS = 10.0
+_MAX_JSON_BYTES = 2_000
+_MAX_MESSAGE_CHARACTERS = 300
+_READ_BYTES = 1 << 20
+# Glibc gives freed memory back at once when nothing else lies on top of it, as in the child: getting it anew for
+# every picture took a fifth of the CPU.
+_MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+_ERRORS = {error.code: error for error in (CodecFailed, FormatUnsupported, ImageTooLarge, ImageUnreadable)}
+
+Outcome = CompressedImage | ImageError
+
+
+class Codec:
+    """Compresses one picture at a time in a child process that is kept for the next; threads wait for their turn.
+
+    Args:
+        module: What the child runs.
+        max_seconds: Time that one picture may take.
+        max_memory_bytes: Address space that the child may have.
+    """
+
+    def __init__(
+        self,
+        module: str = "imagejobs.codec_child",
+        max_seconds: float = MAX_SECONDS,
+        max_memory_bytes: int = MAX_MEMORY_BYTES,
+    ) -> None:
+        # No site packages by `.pth`, no current directory: what the child imports is what is imported here.
+        self._command = (sys.executable, "-S", "-P", "-m", module, str(max_memory_bytes))
+        self._max_seconds = max_seconds
+        self._lock = Lock()
+        self._child: _Child | None = None
+
+    def start(self) -> None:
+        """Start the child unless there is one, and do not wait for it: it gets ready while a download goes on."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._child = self._child or _Child(self._command)
+            finally:
+                self._lock.release()
+
+    def compress(self, body: bytes, options: CompressionOptions, deadline: float) -> CompressedImage:
+        """Do what `image.compress` does.
+
+        Args:
+            body: A JPEG, PNG, WebP or GIF file.
+            options: How to compress.
+            deadline: When the caller needs an answer, in seconds of `time.monotonic`.
+
+        Raises:
+            ImageError: As `image.compress`; CodecFailed when the picture took too long or ended the child.
+            TimeoutError: The deadline came before the picture had all of its time.
+            ChildProcessError: The child does not start.
+        """
+        with self._lock:
+            child = self._begin(_job(body, options), deadline)
+            try:
+                outcome = self._outcome(child, body, deadline)
+                self._child = child
+            finally:
+                if self._child is not child:
+                    child.end()
+        if isinstance(outcome, ImageError):
+            raise outcome
+        return outcome
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            child, self._child = self._child, None
+            if child:
+                child.end()
+
+    def _begin(self, job: Sequence[bytes], deadline: float) -> "_Child":
+        """A child that has read the job; one that ended while it was idle did not end by this picture."""
+        if time.monotonic() > deadline:
+            raise TimeoutError("No time was left to begin with the image.")
+        idle, self._child = self._child, None
+        if idle:
+            if idle.begins(job):
+                return idle
+            idle.end()
+        child = _Child(self._command)
+        if child.begins(job):
+            return child
+        raise ChildProcessError(f"The codec's process does not start: {child.end()}")
+
+    def _outcome(self, child: "_Child", body: bytes, deadline: float) -> Outcome:
+        own_deadline = time.monotonic() + self._max_seconds
+        try:
+            return _read_answer(*child.receive_answer(len(body), min(own_deadline, deadline)), body)
+        except TimeoutError as error:
+            if deadline < own_deadline:
+                raise
+            limit = f"{self._max_seconds:g} s"
+            raise CodecFailed(f"Decoding and compressing the image took longer than {limit}.") from error
+        except EOFError as error:
+            raise CodecFailed("The image crashed the decoder.") from ChildProcessError(child.end() or str(error))
+        except (ValueError, RecursionError) as error:
+            raise CodecFailed("The image broke the decoder: its answer cannot be used.") from error
+
+
+class _Child:
+    """One process and its pipes. It ends with this object at the latest."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 the interpreter and a module of ours
+            command,
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
+        pipes = _pipes(self._process)
+        self._jobs, self._answers, _ = (pipe.fileno() for pipe in pipes)
+        for pipe in pipes:
+            os.set_blocking(pipe.fileno(), False)
+        self._end = weakref.finalize(self, _end, self._process)
+
+    def begins(self, job: Sequence[bytes]) -> bool:
+        """Send a job; whether the child has read it."""
+        until = time.monotonic() + _START_SECONDS
+        try:
+            for part in job:
+                self._send(part, until)
+            return self._receive(len(BEGUN), until) == BEGUN
+        except (OSError, EOFError):
+            return False
+
+    def receive_answer(self, max_body_bytes: int, until: float) -> tuple[bytes, bytes]:
+        """The answer's JSON and coding.
+
+        Raises:
+            EOFError: The child has ended.
+            TimeoutError: It has not answered.
+            ValueError: The answer is longer than any that is right.
+        """
+        json_bytes, body_bytes = LENGTHS.unpack(self._receive(LENGTHS.size, until))
+        if json_bytes > _MAX_JSON_BYTES or body_bytes > max_body_bytes:
+            raise ValueError(f"The answer has {json_bytes} bytes of JSON and {body_bytes} of a picture.")
+        return self._receive(json_bytes, until), self._receive(body_bytes, until)
+
+    def end(self) -> str:
+        """Kill the child if it still runs; its exit status (negative for a signal), and what it said last."""
+        return self._end() or ""
+
+    def _send(self, data: bytes, until: float) -> None:
+        rest = memoryview(data)
+        while rest:
+            _wait(self._jobs, select.POLLOUT, until)
+            rest = rest[os.write(self._jobs, rest) :]
+
+    def _receive(self, size: int, until: float) -> bytes:
+        parts = []
+        while size:
+            _wait(self._answers, select.POLLIN, until)
+            part = os.read(self._answers, min(size, _READ_BYTES))
+            if not part:
+                raise EOFError("The codec's process ended.")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+
+def _wait(pipe: int, event: int, until: float) -> None:
+    poll = select.poll()
+    poll.register(pipe, event)
+    if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        raise TimeoutError("The codec's process did not answer in time.")
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
+    assert process.stdin and process.stdout and process.stderr  # noqa: S101, PT018 all three were asked for
+    return process.stdin, process.stdout, process.stderr
+
+
+def _end(process: subprocess.Popen[bytes]) -> str:
+    process.kill()
+    status = process.wait()
+    jobs, answers, messages = _pipes(process)
+    last_words = (messages.read(_READ_BYTES) or b"")[-500:]
+    for pipe in (jobs, answers, messages):
+        pipe.close()
+    return f"status {status}, {last_words!r}"
+
+
+def _environment() -> dict[str, str]:
+    """What Python needs to start and to import, and nothing of this process's environment: AWS keys are in there."""
+    libraries = f"{sys.base_prefix}/lib"  # where Lambda's interpreter has its own
+    modules = os.pathsep.join(filter(None, sys.path))
+    return {"LANG": "C.UTF-8", "LD_LIBRARY_PATH": libraries, "PYTHONPATH": modules, **_MALLOC}
+
+
+def _job(body: bytes, options: CompressionOptions) -> Sequence[bytes]:
+    fields = json.dumps(options.to_fields()).encode()
+    return LENGTHS.pack(len(fields), len(body)) + fields, body
+
+
+def _read_answer(fields: bytes, coding: bytes, body: bytes) -> Outcome:
+    """What the child says became of `body`; ValueError for what no sound child says."""
+    match json.loads(fields):
+        case {"code": str(code), "message": str(message), **rest} if not rest and not coding:
+            return _read_error(code, message)
+        case {"width": int(width), "height": int(height), "outcome": str(outcome), **rest} if not rest:
+            _check_size(width, height)
+            _check_coding(coding, outcome, body)
+            format_name = format_of(body)
+            return CompressedImage(coding or body, format_name, *MEDIA_TYPES[format_name], width, height, outcome)
+    raise ValueError("The answer has other fields than it may have.")
+
+
+def _read_error(code: str, message: str) -> ImageError:
+    if code not in _ERRORS or len(message) > _MAX_MESSAGE_CHARACTERS or not message.isprintable():
+        raise ValueError("The answer's error has no known code or no plain sentence.")
+    return _ERRORS[code](message)
+
+
+def _check_size(width: int, height: int) -> None:
+    if {type(width), type(height)} != {int} or min(width, height) < 1 or width * height > MAX_PIXELS:
+        raise ValueError("The answer's size is none that a picture can have.")
+
+
+def _check_coding(coding: bytes, outcome: str, body: bytes) -> None:
+    """No coding stands for the input's own bytes; one that was made is no longer than those, and of their format."""
+    made = coding or body
+    if outcome not in OUTCOMES or (outcome == "smaller" and len(made) == len(body)):
+        raise ValueError("The answer's outcome is not what became of the picture.")
+    if format_of(made) != format_of(body) or format_of(body) not in MEDIA_TYPES:
+        raise ValueError("The answer's picture is not in the format of the one that was sent.")

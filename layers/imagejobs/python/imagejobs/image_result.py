@@ -1,0 +1,36 @@
+"""Step `compress`: what becomes of an image, for those who make it and those who only store it."""
+
+from dataclasses import dataclass
+
+OUTCOMES = frozenset({"smaller", "unchanged"})
+
+MEDIA_TYPES = {
+    "jpeg": ("image/jpeg", "jpg"),
+    "png": ("image/png", "png"),
+    "webp": ("image/webp", "webp"),
+    "gif": ("image/gif", "gif"),
+}
+"""Of each format, its media type and the extension of a file name."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompressedImage:
+    """What becomes of an image.
+
+    Attributes:
+        body: The coded picture.
+        format: "jpeg", "png", "webp" or "gif", as the input's.
+        content_type: Its media type, such as "image/jpeg".
+        extension: Of a file name, without the dot: "jpg", "png", "webp" or "gif".
+        width: Columns in pixels, as a person sees it.
+        height: Rows in pixels, as a person sees it.
+        outcome: "smaller", or "unchanged" when the coded picture is the input's own.
+    """
+
+    body: bytes
+    format: str
+    content_type: str
+    extension: str
+    width: int
+    height: int
+    outcome: str
