@@ -78,8 +78,7 @@ class Closer:
 
     def remove_strays(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Delete what workers that died have stored and no image names; the number of such versions."""
-        job = self._job(state)
-        strays = list(self._strays(job)) if _is_open(job, state) else []
+        strays = list(self._strays(state))
         for stray in strays:
             self.bucket.delete_version(stray)
         return {"strays": len(strays)}
@@ -168,19 +167,28 @@ class Closer:
             rows = _with_outcomes(iter(sheet), self._images(job["request_id"]))
             yield from write_result(sheet.header, rows, byte_order_mark=sheet.has_byte_order_mark)
 
-    def _strays(self, job: Row) -> Iterator[ObjectVersion]:
-        suspects = {"request_id": job["request_id"], "error_codes": list(ENDED_FOR_A_WORKER)}
-        if not self.database.fetch_all("has_strays", suspects)[0]["found"]:
+    def _strays(self, state: Mapping[str, Any]) -> Iterator[ObjectVersion]:
+        if not self._may_have_strays(state):
             return
-        for page in self.bucket.list_versions(f"{IMAGE_PREFIX}{job['request_id']}/"):
-            named = self._named_objects(job, [found.key for found in page])
+        for page in self.bucket.list_versions(f"{IMAGE_PREFIX}{state['request_id']}/"):
+            # Asked after the page was listed: while the job is open, no later generation can have stored any of it.
+            if not _is_open(self._job(state), state):
+                return
+            named = self._named_objects(state["request_id"], [found.key for found in page])
             yield from (found for found in page if found.key not in named)
 
-    def _named_objects(self, job: Row, keys: Sequence[str]) -> set[str]:
+    def _may_have_strays(self, state: Mapping[str, Any]) -> bool:
+        """A retry begins its images' attempts anew, and strays of the generation before may have stayed."""
+        if not _is_open(self._job(state), state):
+            return False
+        suspects = {"request_id": state["request_id"], "error_codes": list(ENDED_FOR_A_WORKER)}
+        return state["generation"] > 1 or bool(self.database.fetch_all("has_strays", suspects)[0]["found"])
+
+    def _named_objects(self, request_id: str, keys: Sequence[str]) -> set[str]:
         """Those of the objects that an image names."""
         places = [image_place(key) for key in keys]
         listed = {
-            "request_id": job["request_id"],
+            "request_id": request_id,
             "object_keys": keys,
             "row_numbers": [row_number for row_number, _ in places],
             "positions": [position for _, position in places],
