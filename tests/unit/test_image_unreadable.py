@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagejobs import errors
-from imagejobs.image import CompressedImage, compress
+from imagejobs.image import compress
+from imagejobs.image_result import CompressedImage
 from imagejobs.options import CompressionOptions
 from tests.unit.image_helpers import animate, encode, files_under, moving_frames, noise
 

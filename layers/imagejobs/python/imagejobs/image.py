@@ -13,7 +13,6 @@ An output is never larger than its input, and never holds what its input held be
 import dataclasses
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 from PIL import Image
@@ -23,39 +22,10 @@ from imagejobs import errors, image_encoders, image_rebuild
 from imagejobs.image_animation import encode_animation
 from imagejobs.image_header import ImageHeader, check_limits, read_header
 from imagejobs.image_reader import open_picture, read_orientation, upright
+from imagejobs.image_result import MEDIA_TYPES, CompressedImage
 from imagejobs.options import CompressionOptions
 
-_MEDIA_TYPES = {
-    "jpeg": ("image/jpeg", "jpg"),
-    "png": ("image/png", "png"),
-    "webp": ("image/webp", "webp"),
-    "gif": ("image/gif", "gif"),
-}
-
 _SIDEWAYS = frozenset({5, 6, 7, 8})
-
-
-@dataclass(frozen=True, slots=True)
-class CompressedImage:
-    """What becomes of an image.
-
-    Attributes:
-        body: The coded picture.
-        format: "jpeg", "png", "webp" or "gif", as the input's.
-        content_type: Its media type, such as "image/jpeg".
-        extension: Of a file name, without the dot: "jpg", "png", "webp" or "gif".
-        width: Columns in pixels, as a person sees it.
-        height: Rows in pixels, as a person sees it.
-        outcome: "smaller", or "unchanged" when the coded picture is the input's own, and only the file is built anew.
-    """
-
-    body: bytes
-    format: str
-    content_type: str
-    extension: str
-    width: int
-    height: int
-    outcome: str
 
 
 def compress(body: bytes, options: CompressionOptions) -> CompressedImage:
@@ -99,7 +69,7 @@ def _compress(body: bytes, header: ImageHeader, options: CompressionOptions) -> 
         width, height = picture.size
     if orientation in _SIDEWAYS:
         width, height = height, width
-    content_type, extension = _MEDIA_TYPES[header.format]
+    content_type, extension = MEDIA_TYPES[header.format]
     return CompressedImage(coded, header.format, content_type, extension, width, height, outcome)
 
 
