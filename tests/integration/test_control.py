@@ -426,7 +426,7 @@ def test_a_fan_out_whose_job_is_cancelled_stages_and_sends_nothing_more(
 def test_a_cancellation_that_waits_for_the_totals_ends_the_images(functions, database, bucket, connect, control):
     """The fan-out's last transaction comes first; its messages find nothing to do."""
     request_id, source = upload(database, bucket, sheet(A, B))
-    declare = fan_out_step._declare
+    declare = partial(fan_out_step.FanOut._declare, None)  # of an upload, it asks for no quota
     lease = fan_out_step.Lease(database, request_id, lambda: 300.0, 300.0)
     database.execute("accept_source", {"request_id": request_id, "source_version": source.version})
     job = lease.take(source)

@@ -57,7 +57,7 @@ LOADED = {
     "authorize": set(),
     "api": {"multipart", "psycopg2"},
     "fan_out": {"psycopg2"},
-    "compress": {"PIL", "psycopg2"},
+    "compress": {"psycopg2"},
     "bury": {"psycopg2"},
     "finalize": {"psycopg2", "standardwebhooks"},
     "send_webhook": {"standardwebhooks"},

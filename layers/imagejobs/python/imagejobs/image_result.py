@@ -24,7 +24,7 @@ class CompressedImage:
         extension: Of a file name, without the dot: "jpg", "png", "webp" or "gif".
         width: Columns in pixels, as a person sees it.
         height: Rows in pixels, as a person sees it.
-        outcome: "smaller", or "unchanged" when the coded picture is the input's own, and only the file is built anew. and only the file is built anew.
+        outcome: "smaller", or "unchanged" when the coded picture is the input's own, and only the file is built anew.
     """
 
     body: bytes
