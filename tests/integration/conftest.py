@@ -7,6 +7,7 @@ import boto3
 import pytest
 
 from imagejobs.webhook import new_secret
+from tests.integration.faults import Wire
 from tests.integration.handlers import TOKEN, Functions
 
 
@@ -46,6 +47,12 @@ def functions(postgres_host, database_name, bucket, row_queue, upload_queue, fin
             "WEBHOOK_TIME_SCALE": "1",
         }
     )
+
+
+@pytest.fixture
+def wire(aws) -> Wire:
+    """What lies between the SDK and the test's AWS; a test may have it fail."""
+    return Wire()
 
 
 def _secret(name: str, content: object) -> str:

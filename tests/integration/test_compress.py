@@ -2,7 +2,6 @@
 
 import io
 import threading
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -19,7 +18,7 @@ from imagejobs.steps.compress import MAX_ATTEMPTS, MAX_CRASHES, Clock, RowWorker
 from imagejobs.steps.fan_out import FanOut
 from tests.integration.handlers import deliver
 from tests.integration.jobs import executions, images_of, job_of, plenty, query, received, rows_in, sheet, upload
-from tests.unit.fetch_helpers import http_answer, origin, says
+from tests.unit.fetch_helpers import http_answer, says, scripted_origin
 from tests.unit.image_helpers import encode, noise
 from tests.unit.misbehaving_codec import order
 
@@ -35,17 +34,7 @@ class Crash(BaseException):
 @pytest.fixture
 def shop():
     """An origin that answers each path with the next of its answers, the last one for good; a JPEG by default."""
-    answers = defaultdict(lambda: [says(http_answer(JPEG))])
-    lock = threading.Lock()
-
-    def answer(request, wire):
-        with lock:
-            remaining = answers[request.resource]
-            chosen = remaining[0] if len(remaining) == 1 else remaining.pop(0)
-        chosen(request, wire)
-
-    with origin(answer) as server:
-        server.answers = answers
+    with scripted_origin(says(http_answer(JPEG))) as server:
         yield server
 
 

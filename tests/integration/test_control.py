@@ -426,14 +426,13 @@ def test_a_fan_out_whose_job_is_cancelled_stages_and_sends_nothing_more(
 def test_a_cancellation_that_waits_for_the_totals_ends_the_images(functions, database, bucket, connect, control):
     """The fan-out's last transaction comes first; its messages find nothing to do."""
     request_id, source = upload(database, bucket, sheet(A, B))
-    declare = partial(fan_out_step.FanOut._declare, None)  # of an upload, it asks for no quota
     lease = fan_out_step.Lease(database, request_id, lambda: 300.0, 300.0)
     database.execute("accept_source", {"request_id": request_id, "source_version": source.version})
     job = lease.take(source)
     totals = {"rows_total": 2, "rows_failed": 0, "images_total": 2}
     chunk = io.StringIO("".join(f"{request_id}\t{row}\t1\tChair\t{A}\n" for row in (1, 2)))
 
-    beside(connect, partial(declare, job, totals, chunk), partial(control.cancel, "shop", request_id))
+    beside(connect, partial(fan_out_step._declare, job, totals, chunk, 0), partial(control.cancel, "shop", request_id))
 
     assert statuses(database, request_id) == ["cancelled", "cancelled"]
     job = job_of(database, request_id)

@@ -9,7 +9,6 @@ import pytest
 
 from imagejobs import database as database_module
 from imagejobs.database import Database
-from tests.integration.faults import Wire
 from tests.integration.handlers import completed, end_images, lease_row, upload_event
 from tests.integration.jobs import query, sheet
 from tests.integration.pipeline import Pipeline, assert_sound, outcome, shop, skip_delays, stored_sheets
@@ -18,11 +17,6 @@ from tests.integration.pipeline import Pipeline, assert_sound, outcome, shop, sk
 @pytest.fixture(autouse=True)
 def no_delays(monkeypatch):
     skip_delays(monkeypatch)
-
-
-@pytest.fixture
-def wire(aws) -> Wire:
-    return Wire()
 
 
 @pytest.fixture

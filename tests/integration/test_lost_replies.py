@@ -13,7 +13,6 @@ import pytest
 
 from imagejobs.database import Database
 from imagejobs.steps.sweep import UNMOVED_SECONDS
-from tests.integration.faults import Wire
 from tests.integration.handlers import lease_row
 from tests.integration.jobs import query, sheet
 from tests.integration.pipeline import (
@@ -67,11 +66,6 @@ class Loss:
 @pytest.fixture(autouse=True)
 def no_delays(monkeypatch):
     skip_delays(monkeypatch)
-
-
-@pytest.fixture
-def wire(aws) -> Wire:
-    return Wire()
 
 
 @pytest.fixture

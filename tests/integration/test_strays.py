@@ -1,7 +1,6 @@
 """Objects that no image names: what workers that were killed have stored goes at the job's end, and only that."""
 
-import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from functools import partial
 from uuid import uuid4
 
@@ -24,7 +23,7 @@ from tests.integration.handlers import (
     sqs_event,
 )
 from tests.integration.jobs import images_of, job_of, query, sheet, upload
-from tests.unit.fetch_helpers import http_answer, origin, says
+from tests.unit.fetch_helpers import http_answer, says, scripted_origin
 from tests.unit.image_helpers import encode, noise
 
 # The same size and another content each: nothing but a digest tells their keys apart.
@@ -39,17 +38,7 @@ class Crash(BaseException):
 @pytest.fixture
 def shop(functions):
     """An origin that the operator allows: it answers each path with the next of its answers, the last one for good."""
-    answers = defaultdict(lambda: [says(http_answer(OLD))])
-    lock = threading.Lock()
-
-    def answer(request, wire):
-        with lock:
-            remaining = answers[request.resource]
-            chosen = remaining[0] if len(remaining) == 1 else remaining.pop(0)
-        chosen(request, wire)
-
-    with origin(answer) as server:
-        server.answers = answers
+    with scripted_origin(says(http_answer(OLD))) as server:
         functions.values["ALLOWED_ORIGINS"] = server.origin
         yield server
 

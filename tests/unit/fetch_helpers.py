@@ -5,10 +5,12 @@ import ipaddress
 import socket
 import ssl
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -73,6 +75,7 @@ class Origin:
     tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -139,6 +142,23 @@ def origin(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Origin
         yield server
     finally:
         server.close()
+
+
+@contextmanager
+def scripted_origin(default: Answer) -> Iterator[Origin]:
+    """An origin whose `answers` a test fills: each path gets the next of its own, the last one for good."""
+    answers: dict[str, list[Answer]] = defaultdict(lambda: [default])
+    lock = threading.Lock()
+
+    def answer(request: Request, wire: Any) -> None:
+        with lock:
+            remaining = answers[request.resource]
+            chosen = remaining[0] if len(remaining) == 1 else remaining.pop(0)
+        chosen(request, wire)
+
+    with origin(answer) as server:
+        server.answers = answers
+        yield server
 
 
 def patch_resolver(monkeypatch, *rounds: list[str]) -> list[str]:

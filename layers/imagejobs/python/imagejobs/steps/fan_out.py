@@ -167,16 +167,7 @@ class FanOut:
                     if chunk.tell() > STAGE_CHARACTERS:
                         self.database.transact(partial(_stage_chunk, job, row.row_number, chunk))
                         chunk = StringIO()
-        self.database.transact(partial(self._declare, job, totals, chunk))
-
-    def _declare(
-        self, job: Mapping[str, Any], totals: Mapping[str, int], chunk: StringIO, transaction: Transaction
-    ) -> None:
-        """The last chunk and the totals; from here on rows may be sent. Safe to repeat."""
-        _stage_chunk(job, totals["rows_total"], chunk, transaction)
-        declared = transaction.execute("declare_totals", {**_lease_of(job), **totals})
-        if declared and job["source_key"].startswith(DROP_PREFIX):
-            reserve_images(transaction, job["owner"], self.drop_daily_images, totals["images_total"])
+        self.database.transact(partial(_declare, job, totals, chunk, self.drop_daily_images))
 
     def _open(self, source: ObjectVersion, lease: "Lease") -> BinaryIO:
         return cast("BinaryIO", _Kept(self.bucket.open(source), lease))
@@ -290,6 +281,20 @@ def _stage_chunk(job: Mapping[str, Any], row_number: int, chunk: StringIO, trans
     if transaction.execute("advance_rows_staged", {**_lease_of(job), "row_number": row_number}):
         chunk.seek(0)
         transaction.copy("copy_images", chunk)
+
+
+def _declare(
+    job: Mapping[str, Any],
+    totals: Mapping[str, int],
+    chunk: StringIO,
+    drop_daily_images: int,
+    transaction: Transaction,
+) -> None:
+    """The last chunk and the totals; from here on rows may be sent. Safe to repeat."""
+    _stage_chunk(job, totals["rows_total"], chunk, transaction)
+    declared = transaction.execute("declare_totals", {**_lease_of(job), **totals})
+    if declared and job["source_key"].startswith(DROP_PREFIX):
+        reserve_images(transaction, job["owner"], drop_daily_images, totals["images_total"])
 
 
 def _copy_lines(request_id: UUID, row: SheetRow) -> Iterator[str]:
