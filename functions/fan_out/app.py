@@ -10,7 +10,7 @@ from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.database import Database
 from imagejobs.executions import Finalizer
 from imagejobs.queues import Message, Queue
-from imagejobs.settings import allowed_origins, required
+from imagejobs.settings import allowed_origins, max_images_out, required
 from imagejobs.steps.fan_out import FanOut
 
 logger = Logger()
@@ -24,6 +24,7 @@ def fan_out() -> FanOut:
         database=Database.from_environment(),
         row_queue=Queue.from_environment("ROW_QUEUE_URL"),
         upload_queue=Queue.from_environment("UPLOAD_QUEUE_URL"),
+        max_images_out=max_images_out(),
         finalizer=Finalizer.from_environment(),
         drop_owner=required("DROP_OWNER"),
         drop_daily_images=int(required("DROP_DAILY_IMAGES")),

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagejobs.database import Database
 from imagejobs.executions import Finalizer
 from imagejobs.queues import Queue
+from imagejobs.settings import max_images_out
 from imagejobs.steps.sweep import Sweeper
 
 logger = Logger()
@@ -21,6 +22,7 @@ def sweeper() -> Sweeper:
         database=Database.from_environment(),
         row_queue=Queue.from_environment("ROW_QUEUE_URL"),
         upload_queue=Queue.from_environment("UPLOAD_QUEUE_URL"),
+        max_images_out=max_images_out(),
         finalizer=Finalizer.from_environment(),
     )
 

@@ -37,6 +37,7 @@ def functions(postgres_host, database_name, bucket, row_queue, upload_queue, fin
             "BUCKET_NAME": bucket.name,
             "ROW_QUEUE_URL": row_queue._url,
             "UPLOAD_QUEUE_URL": upload_queue._url,
+            "COMPRESS_CONCURRENCY": "2",
             "FINALIZER_ARN": finalizer._arn,
             "API_BASE_URL": "",
             "IMAGE_BASE_URL": "https://images.example",

@@ -173,7 +173,7 @@ def s3_event(source: ObjectVersion) -> Event:
 
 def row_body(request_id: UUID, row_number: int, generation: int = 1) -> dict[str, Any]:
     """The body of a row queue's message."""
-    return Row(UUID(str(request_id)), row_number, generation).as_body()
+    return Row(UUID(str(request_id)), row_number, generation, "shop").as_body()
 
 
 def content_of(answer: Event) -> Any:

@@ -348,7 +348,9 @@ def staging(database, bucket, connect):
     request_id, source = upload(database, bucket, sheet(A, B))
     database.execute("accept_source", {"request_id": request_id, "source_version": source.version})
     lease = {"request_id": request_id, "token": uuid4()}
-    database.execute("lease_fan_out", {**lease, "source_version": source.version, "lease_seconds": 60})
+    database.execute(
+        "lease_fan_out", {**lease, "source_version": source.version, "lease_seconds": 60, "max_images_out": 100}
+    )
     database.transact(partial(stage_row, lease, 1))
     return lease, source
 

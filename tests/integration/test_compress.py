@@ -42,7 +42,7 @@ def shop():
 def fan_out(database, bucket, row_queue, upload_queue, finalizer, shop):
     """Makes a job of a sheet, up to the messages of its rows."""
     origins = frozenset({shop.origin})
-    step = FanOut(bucket, database, row_queue, upload_queue, finalizer, "drop", 1000, "", origins)
+    step = FanOut(bucket, database, row_queue, upload_queue, 100, finalizer, "drop", 1000, "", origins)
 
     def run(*cells, **columns):
         request_id, source = upload(database, bucket, sheet(*cells), **columns)
@@ -59,10 +59,10 @@ def codec():
 
 
 @pytest.fixture
-def worker(database, bucket, row_queue, finalizer, shop, codec, monkeypatch) -> RowWorker:
+def worker(database, bucket, row_queue, upload_queue, finalizer, shop, codec, monkeypatch) -> RowWorker:
     monkeypatch.setattr(compress_step, "RETRY_DELAYS_SECONDS", (0.0, 0.0))
     fetcher = Fetcher(allow_origins={shop.origin})
-    return RowWorker(database, bucket, fetcher, row_queue, finalizer, "https://cdn.example", codec)
+    return RowWorker(database, bucket, fetcher, row_queue, upload_queue, 100, finalizer, "https://cdn.example", codec)
 
 
 def statuses(database, request_id):

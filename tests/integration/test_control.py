@@ -428,7 +428,7 @@ def test_a_cancellation_that_waits_for_the_totals_ends_the_images(functions, dat
     request_id, source = upload(database, bucket, sheet(A, B))
     lease = fan_out_step.Lease(database, request_id, lambda: 300.0, 300.0)
     database.execute("accept_source", {"request_id": request_id, "source_version": source.version})
-    job = lease.take(source)
+    job = lease.take(source, 100)
     totals = {"rows_total": 2, "rows_failed": 0, "images_total": 2}
     chunk = io.StringIO("".join(f"{request_id}\t{row}\t1\tChair\t{A}\n" for row in (1, 2)))
 
@@ -443,7 +443,7 @@ def test_a_cancellation_that_waits_for_the_totals_ends_the_images(functions, dat
 def test_a_fan_out_whose_job_is_cancelled_while_it_sends_rings_for_no_further_row(
     functions, database, bucket, row_queue, control, monkeypatch
 ):
-    monkeypatch.setattr(fan_out_step, "SEND_ROWS", 2)
+    monkeypatch.setattr(fan_out_step, "SEND_IMAGES", 2)
     request_id, source = upload(database, bucket, sheet(*[A] * 6))
     ring_rows = Queue.ring_rows
 

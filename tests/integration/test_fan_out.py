@@ -39,6 +39,7 @@ def fan_out(database, bucket, row_queue, upload_queue, finalizer) -> FanOut:
         database=database,
         row_queue=row_queue,
         upload_queue=upload_queue,
+        max_images_out=100,
         finalizer=finalizer,
         drop_owner="drop",
         drop_daily_images=1_000_000,
@@ -51,7 +52,7 @@ def fan_out(database, bucket, row_queue, upload_queue, finalizer) -> FanOut:
 def small_chunks(monkeypatch):
     """Many chunks of a small sheet."""
     monkeypatch.setattr(fan_out_step, "STAGE_CHARACTERS", 150)  # two rows of `sheet`
-    monkeypatch.setattr(fan_out_step, "SEND_ROWS", 2)
+    monkeypatch.setattr(fan_out_step, "SEND_IMAGES", 2)
 
 
 def expire_lease(connect):
@@ -146,7 +147,7 @@ def test_a_chunk_whose_commit_reply_was_lost_is_not_staged_twice(fan_out, databa
     monkeypatch.setattr(database, "transact", commit_twice)
     transact(lambda t: t.execute("accept_source", {"request_id": request_id, "source_version": source.version}))
     lease = Lease(database, request_id, plenty, plenty())
-    fan_out._stage(lease.take(source), source, lease)
+    fan_out._stage(lease.take(source, 100), source, lease)
 
     monkeypatch.setattr(database, "transact", transact)
     assert positions(database, request_id) == [(1, 1), (2, 1)]

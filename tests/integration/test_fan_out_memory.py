@@ -49,7 +49,7 @@ class NoFinalizer:
 def measure(host, name, path, sender):
     """Fan the file out in this process; send its peak of resident memory in bytes and the rows rung for."""
     database, queue = Database(lambda: psycopg2.connect(host=host, user="postgres", dbname=name)), CountingQueue()
-    step = FanOut(FileBucket(path), database, queue, queue, NoFinalizer(), "drop", 1_000_000, "", frozenset())
+    step = FanOut(FileBucket(path), database, queue, queue, 10**9, NoFinalizer(), "drop", 1_000_000, "", frozenset())
     step.run(ObjectVersion("drop/large.csv", "1"), plenty)
     sender.send((peak_of_this_process(), queue.rung))
 

@@ -37,13 +37,13 @@ def shop():
 
 @pytest.fixture
 def fan_out(database, bucket, row_queue, upload_queue, finalizer, shop) -> FanOut:
-    return FanOut(bucket, database, row_queue, upload_queue, finalizer, "drop", 1000, "", frozenset({shop.origin}))
+    return FanOut(bucket, database, row_queue, upload_queue, 100, finalizer, "drop", 1000, "", frozenset({shop.origin}))
 
 
 @pytest.fixture
-def worker(database, bucket, row_queue, finalizer, shop) -> RowWorker:
+def worker(database, bucket, row_queue, upload_queue, finalizer, shop) -> RowWorker:
     fetcher = Fetcher(allow_origins={shop.origin})
-    return RowWorker(database, bucket, fetcher, row_queue, finalizer, "https://images.example")
+    return RowWorker(database, bucket, fetcher, row_queue, upload_queue, 100, finalizer, "https://images.example")
 
 
 def fanned_out(fan_out, database, bucket, *cells):
@@ -197,7 +197,7 @@ def test_a_long_sheet_is_read_under_a_lease_that_is_kept_up(
 def test_rows_are_rung_for_under_a_lease_that_is_kept_up(
     fan_out, database, bucket, row_queue, connect, passing, monkeypatch
 ):
-    monkeypatch.setattr(fan_out_step, "SEND_ROWS", 1)
+    monkeypatch.setattr(fan_out_step, "SEND_IMAGES", 1)
     ring_rows, left = type(row_queue).ring_rows, []
 
     def ring_slowly(self, rows):

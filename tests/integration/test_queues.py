@@ -17,7 +17,7 @@ URL = "https://sqs.us-east-1.amazonaws.com/123456789012/rows"
 
 
 def rows(count):
-    return [Row(JOB, number, 1) for number in range(1, count + 1)]
+    return [Row(JOB, number, 1, "shop") for number in range(1, count + 1)]
 
 
 @pytest.fixture
@@ -31,11 +31,15 @@ def stubbed(aws):
 
 def entries(*numbers):
     """What a batch of rows looks like on the wire; each keeps the id that it was first sent with."""
-    return [{"Id": str(index), "MessageBody": body(index + 1)} for index in numbers]
+    return [entry(index, index + 1) for index in numbers]
+
+
+def entry(index, row_number):
+    return {"Id": str(index), "MessageBody": body(row_number), "MessageGroupId": "shop"}
 
 
 def body(row_number):
-    return f'{{"request_id": "{JOB}", "row_number": {row_number}, "generation": 1}}'
+    return f'{{"request_id": "{JOB}", "row_number": {row_number}, "generation": 1, "owner": "shop"}}'
 
 
 def answer(stub, sent, failed=()):
@@ -66,10 +70,19 @@ def test_every_row_is_rung_for_once(row_queue, count):
     assert {message.row.request_id for message in messages} <= {JOB}
 
 
+def test_rows_are_in_the_message_group_of_their_caller(row_queue):
+    row_queue.ring_rows([Row(JOB, 1, 1, "shop"), Row(JOB, 1, 1, "other-shop")])
+
+    answer = boto3.client("sqs").receive_message(
+        QueueUrl=row_queue._url, MaxNumberOfMessages=10, AttributeNames=["MessageGroupId"]
+    )
+    assert [message["Attributes"]["MessageGroupId"] for message in answer["Messages"]] == ["shop", "other-shop"]
+
+
 def test_rows_go_in_batches_of_ten(stubbed):
     queue, stub = stubbed
-    ten = [{"Id": str(i), "MessageBody": body(i + 1)} for i in range(10)]
-    rest = [{"Id": str(i), "MessageBody": body(i + 11)} for i in range(2)]
+    ten = [entry(index, index + 1) for index in range(10)]
+    rest = [entry(index, index + 11) for index in range(2)]
     for batch in (ten, rest):
         accepted = [{"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0" * 32} for entry in batch]
         stub.add_response(

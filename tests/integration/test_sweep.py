@@ -628,7 +628,7 @@ def sweep_at_once(count, connect, row_queue, upload_queue, finalizer):
 
     def run():
         database = Database(connect)
-        sweeper = Sweeper(database=database, row_queue=row_queue, upload_queue=upload_queue, finalizer=finalizer)
+        sweeper = Sweeper(database, row_queue, upload_queue, 100, finalizer)
         try:
             start.wait(10)
             sweeper.sweep()

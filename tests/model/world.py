@@ -44,6 +44,7 @@ T = TypeVar("T")
 
 OWNER = "shop"
 DAILY_IMAGES = 1_000_000
+MAX_IMAGES_OUT = 2
 UPLOADS, ROWS, DEAD = "uploads", "rows", "dead"
 # As in the template.
 VISIBILITY_SECONDS = {UPLOADS: 1800.0, ROWS: 720.0, DEAD: 180.0}
@@ -310,10 +311,14 @@ class World:
         self.bucket = bucket
         self.control = Control(database, uploads, finalizer)
         self._queues = {UPLOADS: uploads, ROWS: rows}
-        self._fan_out = FanOut(bucket, database, rows, uploads, finalizer, OWNER, DAILY_IMAGES, "", frozenset())
-        self._worker = RowWorker(database, bucket, fetcher, rows, finalizer, "https://cdn.example", codec)
+        self._fan_out = FanOut(
+            bucket, database, rows, uploads, MAX_IMAGES_OUT, finalizer, OWNER, DAILY_IMAGES, "", frozenset()
+        )
+        self._worker = RowWorker(
+            database, bucket, fetcher, rows, uploads, MAX_IMAGES_OUT, finalizer, "https://cdn.example", codec
+        )
         self._undertaker = Undertaker(database, bucket, finalizer, OWNER, "")
-        self._sweeper = Sweeper(database, rows, uploads, finalizer)
+        self._sweeper = Sweeper(database, rows, uploads, MAX_IMAGES_OUT, finalizer)
         self._functions: dict[str, Callable[[Any], Any]] = {
             "${FinalizeFunctionArn}": lambda event: closer.run(event["step"], event["state"]),
             "${SendWebhookFunctionArn}": sender.send,
@@ -326,7 +331,7 @@ class World:
         names: dict[Any, dict[str, Any]] = {
             api: {"uuid4": _uuid},
             compress: {"uuid4": _uuid, "time": time, "logger": logger, "ThreadPoolExecutor": Pool, "wait": wait},
-            fan_out: {"uuid4": _uuid, "time": time, "logger": logger, "STAGE_CHARACTERS": 100, "SEND_ROWS": 2},
+            fan_out: {"uuid4": _uuid, "time": time, "logger": logger, "STAGE_CHARACTERS": 100, "SEND_IMAGES": 2},
             finalize: {"PAGE_IMAGES": 2},
             sweep: {"logger": logger},
         }

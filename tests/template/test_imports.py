@@ -16,7 +16,7 @@ from tests.template.python_code import FUNCTIONS, LAYER, handler_path, imports, 
 STEPS = sorted(path.name for path in FUNCTIONS.iterdir() if (path / "app.py").exists())
 MODULES = package_modules()
 PRODUCTION_FOLDERS = ("functions", "layers", "statemachine")
-TOOLS = {"local", "tests", "benchmarks", "operations", "reliability"}
+TOOLS = {"local", "tests", "benchmarks", "operations", "reliability", "security"}
 LOCAL_WORDS = {"ministack", "localhost", "127.0.0.1", "provided.al2023"}
 ADDRESS_RULES = LAYER / "imagejobs" / "addresses.py"  # names loopback in order to refuse it
 

@@ -35,7 +35,8 @@ ALLOWED = {
     | STARTS_FINALIZER,
     "compress": READS_DATABASE_SECRET
     | {("s3:PutObject", "${Bucket.Arn}/images/*"), ("s3:DeleteObjectVersion", "${Bucket.Arn}/images/*")}
-    | {("sqs:ChangeMessageVisibility", "${RowQueue.Arn}"), ("sqs:SendMessage", "${RowQueue.Arn}")}
+    | RINGS_QUEUES
+    | {("sqs:ChangeMessageVisibility", "${RowQueue.Arn}")}
     | STARTS_FINALIZER,
     "bury": READS_DATABASE_SECRET | STARTS_FINALIZER,
     "finalize": READS_DATABASE_SECRET

@@ -2,16 +2,19 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 from psycopg2.extras import Json
 
 from imagejobs.bucket import IMAGE_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
+
+if TYPE_CHECKING:
+    from imagejobs.queues import Queue
 
 # A dropped file's request_id is derived from its key and version: a repeated event finds the same job.
 DROP_NAMESPACE = UUID("8f1d2a52-6f0e-5a0b-9a57-0d6c2b6e7f11")
@@ -79,6 +82,20 @@ def refuse_in(refusal: Mapping[str, Any], transaction: Transaction) -> None:
     """`refuse_sheet` as a part of a larger transaction; `refusal` has the statement's parameters."""
     if transaction.execute("refuse_sheet", refusal):
         transaction.execute("delete_refused_images", refusal)
+
+
+def ring_for_more(database: Database, upload_queue: "Queue", request_ids: Sequence[UUID], max_images_out: int) -> None:
+    """Ring the fan-out of every job among these that has rows left to send and room for them.
+
+    Args:
+        database: Where the jobs are.
+        upload_queue: The fan-out's.
+        request_ids: The jobs.
+        max_images_out: Images of one job that may be sent and not done; half of it must be free.
+    """
+    window = {"request_ids": list(request_ids), "max_images_out": max_images_out // 2}
+    for job in database.fetch_all("list_jobs_with_room", window):
+        upload_queue.ring_file(ObjectVersion(job["source_key"], job["source_version"]))
 
 
 def uploaded_request_id(source: ObjectVersion) -> UUID | None:

@@ -15,6 +15,10 @@ MAX_IMAGE_BYTES = 25 * 1024 * 1024
 # A page of a job's images: with URLs of the longest kind, within Lambda's answer of 6 MB.
 MAX_PAGE_IMAGES = 500
 
+# Images of one job that are sent and not done, for each compression Lambda: some twenty seconds' work. It bounds how
+# long another job's rows wait behind them; half of it must keep all Lambdas busy until the fan-out has sent more.
+IMAGES_OUT_PER_WORKER = 100
+
 # The sweeper rings once a minute: a lease of at most 45 s is found to be its dead owner's within two.
 MAX_LEASE_SECONDS = 45.0
 

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -30,20 +30,29 @@ class MessagesNotSent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of one generation of a job: what a message of the row queue names."""
+    """One row of one generation of a job: what a message of the row queue names.
+
+    Attributes:
+        request_id: The job.
+        row_number: The row in its sheet, from 1 on.
+        generation: Of the job.
+        owner: The job's caller, between whom SQS shares the workers out.
+    """
 
     request_id: UUID
     row_number: int
     generation: int
+    owner: str
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Row":
-        """From a mapping with these three, such as a row of the database."""
-        return cls(UUID(str(record["request_id"])), int(record["row_number"]), int(record["generation"]))
+        """From a mapping with these four, such as a row of the database."""
+        request_id, row_number = UUID(str(record["request_id"])), int(record["row_number"])
+        return cls(request_id, row_number, int(record["generation"]), str(record["owner"]))
 
     def as_body(self) -> dict[str, Any]:
         """The body of its message."""
-        return {"request_id": str(self.request_id), "row_number": self.row_number, "generation": self.generation}
+        return {**asdict(self), "request_id": str(self.request_id)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +101,22 @@ class Queue:
         return cls(boto3.client("sqs"), required(setting))
 
     def ring_rows(self, rows: Sequence[Row]) -> None:
-        """Send one message a row.
+        """Send one message a row, each in the message group of its caller.
+
+        That makes a standard queue a fair one: messages of a caller with few in work come before those of one with
+        many (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html).
 
         Raises:
             MessagesNotSent: SQS still refuses some after three attempts.
         """
         for start in range(0, len(rows), BATCH_MESSAGES):
-            batch = rows[start : start + BATCH_MESSAGES]
-            self._send([row.as_body() for row in batch])
+            batch = enumerate(rows[start : start + BATCH_MESSAGES])
+            self._send(
+                [
+                    {"Id": str(index), "MessageBody": json.dumps(row.as_body()), "MessageGroupId": row.owner}
+                    for index, row in batch
+                ]
+            )
 
     def ring_file(self, source: ObjectVersion) -> None:
         """Send the S3 event of `source` again.
@@ -107,7 +124,7 @@ class Queue:
         Raises:
             MessagesNotSent: SQS still refuses it after three attempts.
         """
-        self._send([source.as_event()])
+        self._send([{"Id": "0", "MessageBody": json.dumps(source.as_event())}])
 
     def show_again(self, message: Message, seconds: float) -> None:
         """Let a message that is given back be visible `seconds` from now, not after the whole time-out."""
@@ -126,15 +143,13 @@ class Queue:
         with suppress(BotoCoreError, ClientError):
             self.show_again(message, 10 * 3 ** (message.receive_count - 1))
 
-    def _send(self, bodies: Sequence[Mapping[str, Any]]) -> None:
+    def _send(self, entries: "Sequence[SendMessageBatchRequestEntryTypeDef]") -> None:
         """One batch; entries that SQS lists under `Failed` are sent again."""
-        entries: list[SendMessageBatchRequestEntryTypeDef] = [
-            {"Id": str(index), "MessageBody": json.dumps(body)} for index, body in enumerate(bodies)
-        ]
+        unsent = entries
         for _ in range(SEND_ATTEMPTS):
-            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            answer = self._client.send_message_batch(QueueUrl=self._url, Entries=unsent)
             failed = {entry["Id"] for entry in answer.get("Failed", [])}
-            entries = [entry for entry in entries if entry["Id"] in failed]
-            if not entries:
+            unsent = [entry for entry in unsent if entry["Id"] in failed]
+            if not unsent:
                 return
-        raise MessagesNotSent(f"SQS refused {len(entries)} of {len(bodies)} messages {SEND_ATTEMPTS} times.")
+        raise MessagesNotSent(f"SQS refused {len(unsent)} of {len(entries)} messages {SEND_ATTEMPTS} times.")

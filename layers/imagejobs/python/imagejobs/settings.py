@@ -2,6 +2,8 @@
 
 import os
 
+from imagejobs.limits import IMAGES_OUT_PER_WORKER
+
 
 class SettingMissing(Exception):
     """The function's environment lacks a variable that the template should set."""
@@ -17,6 +19,11 @@ def required(name: str) -> str:
         return os.environ[name]
     except KeyError:
         raise SettingMissing(f"The environment variable {name} is not set; the template sets it.") from None
+
+
+def max_images_out() -> int:
+    """How many images of one job may be sent and not done at a time."""
+    return IMAGES_OUT_PER_WORKER * int(required("COMPRESS_CONCURRENCY"))
 
 
 def allowed_origins() -> frozenset[str]:

@@ -26,7 +26,7 @@ from imagejobs.database import Row as Record
 from imagejobs.errors import CodecFailed, ImageAbandoned, ImageError, JobCancelled, OriginUnavailable
 from imagejobs.executions import Finalizer
 from imagejobs.fetch import Fetcher
-from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, image_key
+from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, image_key, ring_for_more
 from imagejobs.limits import MAX_IMAGE_BYTES, lease_seconds
 from imagejobs.options import CompressionOptions
 from imagejobs.queues import Message, Queue, Row
@@ -108,6 +108,8 @@ class RowWorker:
         bucket: Where images go.
         fetcher: The one way to an origin.
         row_queue: Where the messages came from.
+        upload_queue: Rung when a job that has rows left to send has room for them.
+        max_images_out: Images of one job that may be sent and not done.
         finalizer: Started when a batch completes a job.
         image_base_url: Public URL in front of an object key, without a slash at its end.
         codec: Decodes and encodes one image at a time, always in the same process: a function of 1,769 MB has one
@@ -118,6 +120,8 @@ class RowWorker:
     bucket: Bucket
     fetcher: Fetcher
     row_queue: Queue
+    upload_queue: Queue
+    max_images_out: int
     finalizer: Finalizer
     image_base_url: str
     codec: Codec = field(default_factory=Codec)
@@ -140,7 +144,8 @@ class RowWorker:
             if not images:
                 break
             self._settle(self._attempt_all(images, token, clock), token)
-        self.finalizer.start_ready(self.database, list({row.request_id for row in rows}))
+            ring_for_more(self.database, self.upload_queue, _request_ids(rows), self.max_images_out)
+        self.finalizer.start_ready(self.database, _request_ids(rows))
         return self._give_back(messages, rows)
 
     def _lease(self, rows: Sequence[Row], token: UUID, clock: Clock) -> list[Record]:
@@ -280,6 +285,10 @@ def _after_error(image: Record, error: ImageError) -> Attempt:
     planned = REDELIVERY_SECONDS[min(image["attempt"], len(REDELIVERY_SECONDS)) - 1]
     wished = getattr(error, "retry_after_seconds", None) or 0.0
     return Attempt(image, None, max(planned, min(wished, MAX_REDELIVERY_SECONDS)))
+
+
+def _request_ids(rows: Sequence[Row]) -> list[UUID]:
+    return list({row.request_id for row in rows})
 
 
 def _keys(rows: Sequence[Row]) -> dict[str, list[Any]]:

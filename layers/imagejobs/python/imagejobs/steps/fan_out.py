@@ -19,7 +19,7 @@ from imagejobs.bucket import DROP_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
 from imagejobs.errors import OptionInvalid, QuotaExceeded, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
-from imagejobs.jobs import Drop, insert_drop, refuse_sheet, uploaded_request_id
+from imagejobs.jobs import Drop, insert_drop, refuse_sheet, ring_for_more, uploaded_request_id
 from imagejobs.limits import SHEET_LIMITS, lease_seconds
 from imagejobs.options import CompressionOptions
 from imagejobs.queues import Queue, Row
@@ -31,7 +31,7 @@ logger = Logger(child=True)
 WEBHOOK_METADATA = "webhook-url"
 
 STAGE_CHARACTERS = 1_000_000  # of COPY text in a transaction
-SEND_ROWS = 1000
+SEND_IMAGES = 1000
 # Text that is kept beside an image to tell it by; the whole of it is in the sheet.
 MAX_NAME_CHARACTERS = 500
 # A longer URL is refused by the fetcher all the same.
@@ -53,6 +53,7 @@ class FanOut:
         database: Where rows are staged.
         row_queue: Where rows are sent.
         upload_queue: Where the rest is handed over to the next invocation.
+        max_images_out: Images of one job that may be sent and not done; more are sent when half of them are.
         finalizer: Ends jobs that have no image to wait for.
         drop_owner: The caller that dropped files belong to.
         drop_daily_images: Images a day that dropped files may have; those of uploads were counted by the API.
@@ -64,6 +65,7 @@ class FanOut:
     database: Database
     row_queue: Queue
     upload_queue: Queue
+    max_images_out: int
     finalizer: Finalizer
     drop_owner: str
     drop_daily_images: int
@@ -81,7 +83,7 @@ class FanOut:
         if request_id is None:
             return
         lease = Lease(self.database, request_id, remaining_seconds, remaining_seconds())
-        job = lease.take(source)
+        job = lease.take(source, self.max_images_out)
         if job is not None:
             self._go_on(job, source, lease)
 
@@ -105,6 +107,8 @@ class FanOut:
             raise
         else:
             lease.release()
+            # Images that were done meanwhile rang for nothing: the lease was held.
+            ring_for_more(self.database, self.upload_queue, [job["request_id"]], self.max_images_out)
             self.finalizer.start_ready(self.database, [job["request_id"]])
 
     def _refuse(self, job: Mapping[str, Any], message: str) -> None:
@@ -173,9 +177,9 @@ class FanOut:
         return cast("BinaryIO", _Kept(self.bucket.open(source), lease))
 
     def _send(self, job: Mapping[str, Any], lease: "Lease") -> None:
-        """Messages for staged rows, from the cursor on."""
+        """Messages for staged rows, from the cursor on, as long as there is room for their images."""
         after_row = job["rows_sent"]
-        while rows := self._pending_rows(job, after_row):
+        while rows := self._rows_to_send(job, after_row):
             lease.keep()
             self.row_queue.ring_rows(rows)
             after_row = rows[-1].row_number
@@ -183,11 +187,11 @@ class FanOut:
                 raise _LeaseLost
         self.database.execute("finish_sending", _lease_of(job))
 
-    def _pending_rows(self, job: Mapping[str, Any], after_row: int) -> list[Row]:
-        page = {"request_id": job["request_id"], "after_row": after_row, "limit": SEND_ROWS}
+    def _rows_to_send(self, job: Mapping[str, Any], after_row: int) -> list[Row]:
+        window = {"after_row": after_row, "limit": SEND_IMAGES, "max_images_out": self.max_images_out}
         return [
-            Row(job["request_id"], row["row_number"], job["generation"])
-            for row in self.database.fetch_all("list_pending_rows", page)
+            Row.from_record({**job, **found})
+            for found in self.database.fetch_all("list_rows_to_send", {"request_id": job["request_id"], **window})
         ]
 
 
@@ -222,9 +226,10 @@ class Lease:
     _token: UUID = field(default_factory=uuid4)
     _renewed_at: float = field(default_factory=time.monotonic)
 
-    def take(self, source: ObjectVersion) -> dict[str, Any] | None:
-        """The job, if there is something to do and nobody else does it."""
-        return self.database.fetch_one("lease_fan_out", {**self._columns(), "source_version": source.version})
+    def take(self, source: ObjectVersion, max_images_out: int) -> dict[str, Any] | None:
+        """The job, if there is something to do, room for it, and nobody else does it."""
+        columns = {**self._columns(), "source_version": source.version, "max_images_out": max_images_out}
+        return self.database.fetch_one("lease_fan_out", columns)
 
     def keep(self) -> None:
         """Renew it when it is time; called often.

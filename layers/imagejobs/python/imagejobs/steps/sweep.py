@@ -33,12 +33,14 @@ class Sweeper:
         database: Where standing work shows.
         row_queue: Rung for images whose lease has run out.
         upload_queue: Rung for fan-outs that stopped midway.
+        max_images_out: Images of one job that may be sent and not done.
         finalizer: Started for jobs that are done and not closed.
     """
 
     database: Database
     row_queue: Queue
     upload_queue: Queue
+    max_images_out: int
     finalizer: Finalizer
 
     def sweep(self) -> dict[str, int]:
@@ -70,7 +72,7 @@ class Sweeper:
         return self.database.execute("rewind_unmoved_jobs", {"older_than_seconds": UNMOVED_SECONDS})
 
     def _ring_stalled_fan_outs(self) -> int:
-        window = {"older_than_seconds": OLDER_THAN_SECONDS, "limit": LIMIT}
+        window = {"older_than_seconds": OLDER_THAN_SECONDS, "limit": LIMIT, "max_images_out": self.max_images_out}
         jobs = self.database.fetch_all("list_stalled_fan_outs", window)
         for job in jobs:
             self.upload_queue.ring_file(ObjectVersion(job["source_key"], job["source_version"]))

@@ -1,10 +1,15 @@
 -- copy_images --
 COPY compressed_images (request_id, row_number, position, product_name, source_url) FROM STDIN;
 
--- list_pending_rows --
-SELECT DISTINCT row_number FROM compressed_images
-WHERE request_id = %(request_id)s AND row_number > %(after_row)s AND status = 'PENDING'
-ORDER BY row_number LIMIT %(limit)s;
+-- list_rows_to_send --
+-- The rows of the next images, as many as there is room for; the last row may have more than that.
+SELECT DISTINCT row_number FROM (
+    SELECT row_number FROM compressed_images
+    WHERE request_id = %(request_id)s AND row_number > %(after_row)s AND status = 'PENDING'
+    ORDER BY row_number
+    LIMIT (SELECT least(%(limit)s, greatest(0, %(max_images_out)s - count(*))) FROM compressed_images
+           WHERE request_id = %(request_id)s AND row_number <= %(after_row)s AND status = 'PENDING')
+) AS next ORDER BY row_number;
 
 -- lease_images --
 -- Whoever holds the lease works on the image. Images whose earlier lease ran out without a word may be what killed
@@ -38,14 +43,14 @@ WHERE image_id = ANY(%(image_ids)s::uuid[]) AND lease_token = %(token)s;
 
 -- list_unfinished_rows --
 -- Of the rows named, those with an image that is not terminal, and the seconds until one may be worked on.
-SELECT image.request_id, image.row_number, job.generation,
+SELECT image.request_id, image.row_number, job.generation, job.owner,
        greatest(0, min(extract(epoch FROM greatest(image.leased_until, image.not_before) - now())))::float AS wait_seconds
 FROM compressed_images AS image
 JOIN unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
   USING (request_id, row_number)
 JOIN job_request AS job USING (request_id)
 WHERE image.status = 'PENDING' AND job.images_total IS NOT NULL AND job.finalizable_at IS NULL
-GROUP BY image.request_id, image.row_number, job.generation;
+GROUP BY image.request_id, image.row_number, job.generation, job.owner;
 
 -- release_images --
 -- Images to be tried again, each not before its delay; at once when it is only to be told that its job was cancelled.
@@ -133,7 +138,7 @@ WHERE request_id = %(request_id)s AND (row_number, position) > (%(after_row)s, %
 ORDER BY row_number, position LIMIT %(limit)s;
 
 -- list_expired_leases --
-SELECT DISTINCT image.request_id, image.row_number, job.generation
+SELECT DISTINCT image.request_id, image.row_number, job.generation, job.owner
 FROM compressed_images AS image JOIN job_request AS job USING (request_id)
 WHERE image.lease_token IS NOT NULL AND image.leased_until < now()
 LIMIT %(limit)s;

@@ -29,8 +29,13 @@ SELECT * FROM job_request WHERE request_id = %(request_id)s AND owner = %(owner)
 -- lock_owned_job --
 SELECT * FROM job_request WHERE request_id = %(request_id)s AND owner = %(owner)s FOR UPDATE;
 
+-- images_out --
+-- Of a job: those that are sent and not done.
+(SELECT count(*) FROM compressed_images AS image
+ WHERE image.request_id = job.request_id AND image.status = 'PENDING' AND image.row_number <= job.rows_sent)
+
 -- lease_fan_out --
-UPDATE job_request
+UPDATE job_request AS job
 SET status = 'PROCESSING', updated_at = now(), fan_out_token = %(token)s,
     fan_out_attempt = fan_out_attempt + (fan_out_token IS DISTINCT FROM %(token)s)::int,
     fan_out_leased_until = now() + make_interval(secs => %(lease_seconds)s)
@@ -38,7 +43,7 @@ WHERE request_id = %(request_id)s
   AND source_version = %(source_version)s
   AND status IN ('PENDING', 'PROCESSING')
   AND finalizable_at IS NULL
-  AND (rows_total IS NULL OR rows_sent < rows_total)
+  AND (rows_total IS NULL OR rows_sent < rows_total AND {images_out} < %(max_images_out)s)
   AND (fan_out_leased_until IS NULL OR fan_out_leased_until < now() OR fan_out_token = %(token)s)
 RETURNING *;
 
@@ -68,8 +73,19 @@ UPDATE job_request SET rows_sent = greatest(rows_sent, %(row_number)s), fan_out_
 WHERE request_id = %(request_id)s AND fan_out_token = %(token)s;
 
 -- finish_sending --
-UPDATE job_request SET rows_sent = rows_total, updated_at = now()
-WHERE request_id = %(request_id)s AND fan_out_token = %(token)s;
+-- Unless there are rows that wait for room.
+UPDATE job_request AS job SET rows_sent = rows_total, updated_at = now()
+WHERE request_id = %(request_id)s AND fan_out_token = %(token)s
+  AND NOT EXISTS (SELECT FROM compressed_images AS image
+                  WHERE image.request_id = job.request_id AND image.status = 'PENDING'
+                    AND image.row_number > job.rows_sent);
+
+-- list_jobs_with_room --
+-- Of the jobs named, those with rows to send that nobody is sending.
+SELECT source_key, source_version FROM job_request AS job
+WHERE request_id = ANY(%(request_ids)s::uuid[]) AND rows_sent < rows_total AND finalizable_at IS NULL
+  AND (fan_out_leased_until IS NULL OR fan_out_leased_until < now())
+  AND {images_out} < %(max_images_out)s;
 
 -- refuse_sheet --
 -- Only while its totals are not declared, so nothing has been sent; and never under another's fan-out.
@@ -111,9 +127,9 @@ SELECT request_id, generation, finalizer_run FROM job_request
 WHERE request_id = ANY(%(request_ids)s::uuid[]) AND finalizable_at IS NOT NULL AND status IN ('PENDING', 'PROCESSING');
 
 -- list_stalled_fan_outs --
-SELECT request_id, source_key, source_version FROM job_request
+SELECT request_id, source_key, source_version FROM job_request AS job
 WHERE settled_at IS NULL AND status IN ('PENDING', 'PROCESSING') AND finalizable_at IS NULL
-  AND (rows_total IS NULL OR rows_sent < rows_total)
+  AND (rows_total IS NULL OR rows_sent < rows_total AND {images_out} < %(max_images_out)s)
   AND source_version IS NOT NULL
   AND (fan_out_leased_until IS NULL OR fan_out_leased_until < now())
   AND updated_at < now() - make_interval(secs => %(older_than_seconds)s)
@@ -142,9 +158,9 @@ WHERE request_id = %(request_id)s AND generation = %(generation)s AND settled_at
 RETURNING request_id, generation, finalizer_run;
 
 -- rewind_unmoved_jobs --
--- All rows are sent, nobody works on any, and nothing has moved for hours: the messages are lost.
+-- Rows are sent, nobody works on any, and nothing has moved for hours: the messages are lost.
 UPDATE job_request AS job SET rows_sent = 0, updated_at = now()
-WHERE settled_at IS NULL AND status = 'PROCESSING' AND finalizable_at IS NULL AND rows_sent = rows_total
+WHERE settled_at IS NULL AND status = 'PROCESSING' AND finalizable_at IS NULL AND rows_sent > 0
   AND updated_at < now() - make_interval(secs => %(older_than_seconds)s)
   AND NOT EXISTS (SELECT FROM compressed_images AS image
                   WHERE image.request_id = job.request_id AND image.lease_token IS NOT NULL);
