@@ -6,6 +6,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from imagejobs.bucket import Bucket
 from imagejobs.callers import Callers
 from imagejobs.fetch import Fetcher
 from imagejobs.settings import allowed_origins
@@ -17,11 +18,15 @@ logger = Logger()
 @cache
 def sender() -> Sender:
     """What the environment works with."""
-    return Sender(fetcher=Fetcher(allow_origins=allowed_origins()), callers=Callers.from_environment())
+    return Sender(
+        bucket=Bucket.from_environment(),
+        fetcher=Fetcher(allow_origins=allowed_origins()),
+        callers=Callers.from_environment(),
+    )
 
 
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Send the event of a `close_job` result once."""
+    """Send the event that a `close_job` result names once."""
     answer = sender().send(event)
     logger.info("webhook_attempted", event_id=event["event_id"], status_code=answer["status_code"])
     return answer

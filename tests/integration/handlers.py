@@ -237,6 +237,15 @@ def close(functions: Functions, request_id: object, *, generation: int = 1, run:
     return state
 
 
+def event_to_send(functions: Functions, closed: Mapping[str, Any]) -> dict[str, Any]:
+    """The event that the sender finds where a `close_job` result says."""
+    stored = closed["webhook"]
+    source = {"Bucket": functions.values["BUCKET_NAME"], "Key": stored["key"], "VersionId": stored["version"]}
+    event: dict[str, Any] = json.loads(boto3.client("s3").get_object(**source)["Body"].read())
+    assert event["event_id"] == stored["event_id"]
+    return event
+
+
 def answer_webhook(functions: Functions, state: Mapping[str, Any], status_code: int | None) -> dict[str, Any]:
     """What the state machine records once a receiver has answered so: what comes next."""
     answer = {"status_code": status_code, "retry_after_seconds": None, "error_message": None}

@@ -28,6 +28,7 @@ from tests.integration.handlers import (
     content_of,
     deliver,
     end_images,
+    event_to_send,
     failed,
     file_event,
     finish,
@@ -169,7 +170,7 @@ def test_a_generation_ends_with_a_new_csv_and_a_new_event(functions, database, b
     webhook = close(functions, request_id, generation=2)["closed"]
 
     assert (webhook["attempt"], webhook["webhook"]["event_id"]) == (1, f"evt_{request_id}-2")
-    body = json.loads(webhook["webhook"]["body"])
+    body = json.loads(event_to_send(functions, webhook)["body"])
     assert [body[name] for name in ("images", "images_completed", "images_failed")] == [3, 2, 1]
     assert [body[name] for name in ("bytes_before", "bytes_after")] == [2000, 800]
     assert [status for status, _ in result_of(bucket, request_id)] == ["COMPLETED", "PARTIAL"]
@@ -392,7 +393,7 @@ def test_a_job_that_waits_is_cancelled_before_its_sheet_is_read(functions, datab
     assert executions() == [f"{request_id}-1"]
     functions.invoke("fan_out", file_event(source))
     assert (images_of(database, request_id), received(row_queue)) == ([], [])
-    body = json.loads(close(functions, request_id)["closed"]["webhook"]["body"])
+    body = json.loads(event_to_send(functions, close(functions, request_id)["closed"])["body"])
     job = job_of(database, request_id)
     assert (job["status"], job["error_message"], job["rows_total"]) == ("FAILED", "cancelled", 0)
     assert (body["status"], body["message"], body["result_url"]) == ("FAILED", "cancelled", None)
@@ -485,7 +486,7 @@ def test_a_cancelled_job_begins_no_image_and_keeps_what_ends_under_its_lease(
     status = content_of(functions.invoke("api", api_event("status", request_id)))
     assert (status["status"], status["images_completed"], status["images_failed"]) == ("PROCESSING", 1, 3)
     end_images(database, token, *map(completed, leased))
-    body = json.loads(close(functions, request_id)["closed"]["webhook"]["body"])
+    body = json.loads(event_to_send(functions, close(functions, request_id)["closed"])["body"])
     assert (body["status"], body["message"]) == ("FAILED", "cancelled")
     assert (body["images_completed"], body["images_failed"]) == (3, 3)
     job = job_of(database, request_id)
@@ -689,7 +690,8 @@ def test_a_webhook_that_came_to_its_end_is_sent_again_as_the_same_event(function
     assert answer == {"request_id": str(request_id), "event_id": f"evt_{request_id}-1"}
     assert executions() == [f"{request_id}-1-2"]
     again = close(functions, request_id, run=2)
-    assert again["closed"] == {"webhook": state["closed"]["webhook"], "attempt": last[0] + 1}
+    assert again["closed"]["attempt"] == last[0] + 1
+    assert event_to_send(functions, again["closed"]) == event_to_send(functions, state["closed"])
     assert answer_webhook(functions, again, 200)["outcome"] == "delivered"
     assert job_of(database, request_id)["settled_at"]
     assert close(functions, request_id, run=2)["closed"] == {"webhook": None, "attempt": 0}

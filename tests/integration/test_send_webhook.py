@@ -13,13 +13,23 @@ from imagejobs.webhook import new_secret
 from tests.integration.handlers import functions_of_template, load_event, template
 from tests.unit.fetch_helpers import http_answer, origin, patch_resolver, says, trickles
 
+EVENT = {
+    "url": "https://shop.example/hooks/images?key=secret",
+    "owner": "shop",
+    "event_id": "evt_3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10-1",
+    "body": json.dumps({"status": "COMPLETED", "bytes_before": 1843200}),
+}
 
-def send(functions, receiver=None, **webhook):
-    event = {**load_event("send_webhook"), **webhook}
+
+def send(functions, receiver=None, **changed):
+    event = {**EVENT, **changed}
     if receiver is not None:
         functions.values["ALLOWED_ORIGINS"] = receiver.origin
         event["url"] = receiver.url("/hooks/images?key=secret")
-    return functions.invoke("send_webhook", event)
+    stored = load_event("send_webhook")
+    target = {"Bucket": functions.values["BUCKET_NAME"], "Key": stored["key"]}
+    put = boto3.client("s3").put_object(**target, Body=json.dumps(event).encode())
+    return functions.invoke("send_webhook", {**stored, "version": put["VersionId"]})
 
 
 def answered(status, **headers):
@@ -41,11 +51,10 @@ def test_the_receiver_verifies_the_event_as_it_was_written(functions, webhook_se
 
     assert answer == {"status_code": 200, "retry_after_seconds": None, "error_message": None}
     (request,) = receiver.requests
-    event = load_event("send_webhook")
     assert request.line == "POST /hooks/images?key=secret HTTP/1.1"
-    assert request.body.decode() == event["body"]
-    assert Webhook(webhook_secret).verify(request.body, request.headers) == json.loads(event["body"])
-    assert request.headers["webhook-id"] == event["event_id"]
+    assert request.body.decode() == EVENT["body"]
+    assert Webhook(webhook_secret).verify(request.body, request.headers) == json.loads(EVENT["body"])
+    assert request.headers["webhook-id"] == EVENT["event_id"]
     assert request.headers["content-type"] == "application/json"
 
 

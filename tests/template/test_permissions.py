@@ -42,9 +42,9 @@ ALLOWED = {
     "finalize": READS_DATABASE_SECRET
     | READS_SHEETS
     | {("s3:PutObject", "${Bucket.Arn}/results/*"), ("s3:AbortMultipartUpload", "${Bucket.Arn}/results/*")}
-    | {("s3:DeleteObject", "${Bucket.Arn}/results/*.error.json")}
+    | {("s3:PutObject", "${Bucket.Arn}/webhooks/*"), ("s3:DeleteObject", "${Bucket.Arn}/results/*.error.json")}
     | {("s3:ListBucketVersions", "${Bucket.Arn}"), ("s3:DeleteObjectVersion", "${Bucket.Arn}/images/*")},
-    "send_webhook": READS_CALLERS,
+    "send_webhook": READS_CALLERS | {("s3:GetObjectVersion", "${Bucket.Arn}/webhooks/*")},
     "sweep": READS_DATABASE_SECRET | RINGS_QUEUES | STARTS_FINALIZER | {("states:DescribeExecution", EXECUTIONS)},
     "migrate": READS_DATABASE_SECRET,
 }

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from imagejobs.bucket import DROP_PREFIX, IMAGE_PREFIX, RESULT_PREFIX, UPLOAD_PREFIX
+from imagejobs.bucket import DROP_PREFIX, IMAGE_PREFIX, RESULT_PREFIX, UPLOAD_PREFIX, WEBHOOK_PREFIX
 from tests.template.conftest import OPTIONAL
 
 CLOUDFRONT_TYPES = {
@@ -69,6 +69,15 @@ def test_parts_of_broken_uploads_are_removed(expanded):
     rules = bucket(expanded)["LifecycleConfiguration"]["Rules"]
 
     assert [r for r in rules if r["Status"] == "Enabled" and "AbortIncompleteMultipartUpload" in r]
+
+
+def test_only_events_of_webhooks_are_forgotten(expanded):
+    """Each attempt stores its event anew; they name receivers by URLs that may hold tokens."""
+    rules = bucket(expanded)["LifecycleConfiguration"]["Rules"]
+    (rule,) = [rule for rule in rules if "ExpirationInDays" in rule or "NoncurrentVersionExpiration" in rule]
+
+    assert (rule["Prefix"], rule["Status"]) == (WEBHOOK_PREFIX, "Enabled")
+    assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (1, {"NoncurrentDays": 1})
 
 
 def test_bucket_name_is_one_that_s3_takes(expanded):

@@ -11,7 +11,15 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from imagejobs.bucket import DROP_PREFIX, IMAGE_PREFIX, RESULT_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
+from imagejobs.bucket import (
+    DROP_PREFIX,
+    IMAGE_PREFIX,
+    RESULT_PREFIX,
+    UPLOAD_PREFIX,
+    WEBHOOK_PREFIX,
+    Bucket,
+    ObjectVersion,
+)
 from imagejobs.database import Database, Row, Transaction
 from imagejobs.errors import ImageAbandoned, JobCancelled
 from imagejobs.jobs import CANCELLED_MESSAGE, TERMINAL, event_id, image_place, result_url, totals
@@ -87,7 +95,8 @@ class Closer:
         """Give the job its final status, once.
 
         Returns:
-            `webhook`: what to send, None when nothing is (any more); `attempt`: the number of the next attempt.
+            `webhook`: where the event to send lies, None when there is none (any more); `attempt`: the number of the
+            next attempt.
         """
         result = state["result"]
         job = self._job(state)
@@ -138,14 +147,19 @@ class Closer:
         """The webhook from the attempt on that was not recorded yet; the job is settled when there is none."""
         if job["status"] not in TERMINAL or not _is_present(job, state):
             return {"webhook": None, "attempt": 0}
-        webhook = self._webhook(job)
-        last = self.database.fetch_one("last_delivery", {"event_id": webhook["event_id"]})
+        last = self.database.fetch_one("last_delivery", {"event_id": event_id(job)})
         if not job["webhook_url"] or (last and last["outcome"] != "retry" and last["attempt"] >= job["first_attempt"]):
             self.database.execute("settle_job", _identity(state))
             return {"webhook": None, "attempt": 0}
-        return {"webhook": webhook, "attempt": last["attempt"] + 1 if last else 1}
+        return {"webhook": self._store_event(self._event(job)), "attempt": last["attempt"] + 1 if last else 1}
 
-    def _webhook(self, job: Row) -> dict[str, Any]:
+    def _store_event(self, event: Mapping[str, str]) -> dict[str, str]:
+        """Where the sender finds it: the URL may hold a token, and an execution's history keeps all that it is told."""
+        key = f"{WEBHOOK_PREFIX}{event['event_id']}.json"
+        version = self.bucket.put(key, json.dumps(event).encode(), "application/json")
+        return {"event_id": event["event_id"], "key": key, "version": version}
+
+    def _event(self, job: Row) -> dict[str, str]:
         """The event, built from the stored job alone, so that every attempt says the same."""
         body = {
             "request_id": str(job["request_id"]),

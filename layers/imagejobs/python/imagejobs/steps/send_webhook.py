@@ -1,10 +1,12 @@
 """send_webhook: one signed attempt at a webhook. It has no database; another step records what came of it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.callers import Callers
 from imagejobs.errors import ImageError
 from imagejobs.fetch import Fetcher
@@ -18,10 +20,12 @@ class Sender:
     """What sending works with.
 
     Attributes:
+        bucket: Where the events to send lie.
         fetcher: The one way out, with the same rules as for images.
         callers: Whose secrets sign.
     """
 
+    bucket: Bucket
     fetcher: Fetcher
     callers: Callers
 
@@ -29,16 +33,18 @@ class Sender:
         """Send one event once, signed for this moment.
 
         Args:
-            webhook: `url`, `owner`, `event_id`, `body`, as `close_job` returned it.
+            webhook: `event_id`, `key`, `version`: where the event lies, as `close_job` returned it.
 
         Returns:
             `status_code` (None without an answer), `retry_after_seconds`, `error_message` (None with one).
         """
-        body = webhook["body"].encode()
-        secrets = self.callers.webhook_secrets(webhook["owner"])
-        headers = sign(secrets, webhook["event_id"], datetime.now(UTC), body)
+        with self.bucket.open(ObjectVersion(webhook["key"], webhook["version"])) as stream:
+            event = json.load(stream)
+        body = event["body"].encode()
+        secrets = self.callers.webhook_secrets(event["owner"])
+        headers = sign(secrets, event["event_id"], datetime.now(UTC), body)
         try:
-            posted = self.fetcher.post(webhook["url"], body, headers, timeout_seconds=TIMEOUT_SECONDS)
+            posted = self.fetcher.post(event["url"], body, headers, timeout_seconds=TIMEOUT_SECONDS)
         except ImageError as error:
             return {"status_code": None, "retry_after_seconds": None, "error_message": error.message}
         return {
