@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 4566
-ALLOW_ORIGINS ?=
+PRIVATE_ORIGINS ?=
 WEBHOOK_TIME_SCALE ?= 1
 RUNS ?= 200
 ARGS ?= list
@@ -25,8 +25,8 @@ help: ## List the targets
 demo: $(LOCAL) ## One sample CSV through the whole service, then stop
 	@exec $(BIN)/python -m local demo
 
-run: $(LOCAL) ## Keep the service running; PORT=, ALLOW_ORIGINS=host:port,…, WEBHOOK_TIME_SCALE=
-	@exec $(BIN)/python -m local run --port $(PORT) --allow-origins '$(ALLOW_ORIGINS)' \
+run: $(LOCAL) ## Keep the service running; PORT=, PRIVATE_ORIGINS=host:port,…, WEBHOOK_TIME_SCALE=
+	@exec $(BIN)/python -m local run --port $(PORT) --private-origins '$(PRIVATE_ORIGINS)' \
 		--webhook-time-scale $(WEBHOOK_TIME_SCALE)
 
 verify: $(LOCAL) ## Check on the running service that nothing was lost or done twice

@@ -35,7 +35,7 @@ def main() -> None:
     images = int(os.environ.get("IMAGES", "1000"))
     pictures = jpegs()
     with serving(pictures) as origin, TemporaryDirectory(prefix="imagejobs-bench-") as state_dir:
-        with Stack.start(Path(state_dir), Options(allow_origins=[origin])) as stack:
+        with Stack.start(Path(state_dir), Options(private_origins=[origin])) as stack:
             run_job(stack.info, origin, WARM_UP_IMAGES)
             seconds = run_job(stack.info, origin, images)
         loop_seconds = run_loop(pictures, images)

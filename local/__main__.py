@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = Options(
         port=arguments.port,
         cdn_port=arguments.port + 1 if arguments.port else 0,
-        allow_origins=[origin for origin in arguments.allow_origins.split(",") if origin],
+        private_origins=[origin for origin in arguments.private_origins.split(",") if origin],
         webhook_time_scale=arguments.webhook_time_scale,
         default_webhook_url=arguments.default_webhook_url,
     )
@@ -82,7 +82,7 @@ def _parse_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run", help=run.__doc__)
     runs.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the API; images have the next")
-    runs.add_argument("--allow-origins", default="", help="host:port,… that may be private")
+    runs.add_argument("--private-origins", default="", help="host:port,… that may be private")
     runs.add_argument("--webhook-time-scale", type=float, default=1.0, help="multiplies retry delays")
     runs.add_argument("--default-webhook-url", default="", help="where jobs from dropped files report")
     runs.set_defaults(command=run)

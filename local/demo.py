@@ -36,7 +36,7 @@ def run_demo() -> int:
     with TemporaryDirectory(prefix="imagejobs-demo-") as state_dir, shop.serving(SAMPLES) as customer:
         print("Starting the service: the real template on a local AWS and a local Postgres …", flush=True)
         started = time.monotonic()
-        with Stack.start(Path(state_dir), Options(allow_origins=[customer.origin])) as stack:
+        with Stack.start(Path(state_dir), Options(private_origins=[customer.origin])) as stack:
             print(f"Ready after {time.monotonic() - started:.1f} s: {stack.info.api_url}\n")
             Demo(stack.info, customer).run()
     print("\nThat was the whole path. `make run` keeps the same service running.")

@@ -69,7 +69,7 @@ class Options:
     Attributes:
         port: Port of ministack, and so of the API; 0 for any.
         cdn_port: Port of the image server; 0 for any.
-        allow_origins: `host:port` of the only private origins that may be fetched or sent webhooks.
+        private_origins: `host:port` of the only private origins that may be fetched or sent webhooks.
         webhook_time_scale: Multiplies every delay of the webhooks' retry schedule.
         default_webhook_url: Where jobs from dropped files report unless their metadata names another.
         compress_concurrency: Compress invocations at a time; the template takes no less than 2.
@@ -79,7 +79,7 @@ class Options:
 
     port: int = 0
     cdn_port: int = 0
-    allow_origins: Sequence[str] = ()
+    private_origins: Sequence[str] = ()
     webhook_time_scale: float = 1.0
     default_webhook_url: str = ""
     compress_concurrency: int = max(2, os.cpu_count() or 2)
@@ -178,7 +178,7 @@ def _option_parameters(options: Options) -> dict[str, str]:
         "DropOwner": CALLER,
         "DropWriterArn": f"arn:aws:iam::{ministack.ACCOUNT_ID}:root",
         "DefaultWebhookUrl": options.default_webhook_url,
-        "AllowedOrigins": ",".join(options.allow_origins),
+        "PrivateOrigins": ",".join(options.private_origins),
         "WebhookTimeScale": str(options.webhook_time_scale),
         "CompressConcurrency": str(options.compress_concurrency),
         **options.parameters,

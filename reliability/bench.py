@@ -230,7 +230,7 @@ def running(state_dir: Path, times: Mapping[str, str] = SHORT_TIMES) -> Iterator
     write_preload(state_dir / "preload", state_dir / "control")
     with customer.serving() as shop:
         options = Options(
-            allow_origins=[shop.origin],
+            private_origins=[shop.origin],
             webhook_time_scale=WEBHOOK_TIME_SCALE,
             preload=state_dir / "preload",
             parameters=times,

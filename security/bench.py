@@ -37,5 +37,5 @@ def running(state_dir: Path) -> Iterator[Bench]:
     Args:
         state_dir: Where its stack keeps its state; made if needed.
     """
-    with customer.serving() as shop, Stack.start(state_dir, Options(allow_origins=[shop.origin])) as stack:
+    with customer.serving() as shop, Stack.start(state_dir, Options(private_origins=[shop.origin])) as stack:
         yield Bench(stack.info, state_dir, shop)

@@ -27,7 +27,7 @@ def shop() -> Iterator[Shop]:
 
 @pytest.fixture(scope="session")
 def stack(shop: Shop, state_dir: Path) -> Iterator[StackInfo]:
-    options = Options(allow_origins=[shop.origin], webhook_time_scale=0.01)
+    options = Options(private_origins=[shop.origin], webhook_time_scale=0.01)
     with Stack.start(state_dir / "stack", options) as running:
         yield running.info
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from local.stack import Options, Stack
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 try:
-    with Stack.start(Path(sys.argv[1]), Options(allow_origins=[sys.argv[2]])) as stack:
+    with Stack.start(Path(sys.argv[1]), Options(private_origins=[sys.argv[2]])) as stack:
         stack.wait()
 except KeyboardInterrupt:
     pass
@@ -50,7 +50,7 @@ def test_a_job_that_a_stop_cut_off_ends_after_the_next_start(shop, state_dir, st
         process.wait(20)
         released.set()
 
-    with Stack.start(own_dir, Options(allow_origins=[shop.origin])) as stack:
+    with Stack.start(own_dir, Options(private_origins=[shop.origin])) as stack:
         second = Client(stack.info)
         assert second.ended(cut_off, 60)["status"] == "COMPLETED"
         settled = "SELECT 1 FROM job_request WHERE request_id = %s AND settled_at IS NOT NULL"

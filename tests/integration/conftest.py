@@ -44,7 +44,7 @@ def functions(postgres_host, database_name, bucket, row_queue, upload_queue, fin
             "DROP_OWNER": "drop",
             "DROP_DAILY_IMAGES": "1000000",
             "DEFAULT_WEBHOOK_URL": "",
-            "ALLOWED_ORIGINS": "",
+            "PRIVATE_ORIGINS": "",
             "WEBHOOK_TIME_SCALE": "1",
         }
     )

@@ -298,7 +298,7 @@ def shop(functions: Functions) -> Iterator[Origin]:
     """A shop on loopback that the stack's operator allows; its `answer` is the `Shop`."""
     functions.values.update(API_BASE_URL="https://api.shop.example", DROP_OWNER="shop")
     with origin(Shop()) as server:
-        functions.values["ALLOWED_ORIGINS"] = server.origin
+        functions.values["PRIVATE_ORIGINS"] = server.origin
         yield server
 
 

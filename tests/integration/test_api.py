@@ -166,8 +166,8 @@ def test_an_api_with_a_domain_of_its_own_names_it(functions):
     assert answer["multiValueHeaders"]["Location"] == [f"https://api.shop.example/job/status/{request_id}"]
 
 
-def test_a_private_webhook_is_taken_when_the_operator_allows_its_origin(functions):
-    functions.values["ALLOWED_ORIGINS"] = "127.0.0.1:9100,127.0.0.1:9200"
+def test_a_private_webhook_is_taken_when_the_operator_names_its_origin(functions):
+    functions.values["PRIVATE_ORIGINS"] = "127.0.0.1:9100,127.0.0.1:9200"
 
     answer = functions.invoke("api", upload_event(GOOD, {"webhook_url": "http://127.0.0.1:9200/hook"}))
 

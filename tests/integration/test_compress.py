@@ -61,7 +61,7 @@ def codec():
 @pytest.fixture
 def worker(database, bucket, row_queue, upload_queue, finalizer, shop, codec, monkeypatch) -> RowWorker:
     monkeypatch.setattr(compress_step, "RETRY_DELAYS_SECONDS", (0.0, 0.0))
-    fetcher = Fetcher(allow_origins={shop.origin})
+    fetcher = Fetcher(private_origins={shop.origin})
     return RowWorker(database, bucket, fetcher, row_queue, upload_queue, 100, finalizer, "https://cdn.example", codec)
 
 
@@ -316,7 +316,7 @@ def test_what_kills_or_holds_up_its_decoder_fails_alone_and_at_once(
     functions, fan_out, database, row_queue, shop, monkeypatch
 ):
     """Through the handler; the decoder's process is one that pictures have power over."""
-    functions.values["ALLOWED_ORIGINS"] = shop.origin
+    functions.values["PRIVATE_ORIGINS"] = shop.origin
     monkeypatch.setattr(Codec.__init__, "__defaults__", ("tests.unit.misbehaving_codec", 2.0, 500_000_000))
     poisons = {name: order(name) for name in ("crash", "hang", "burst", "fail")} | {"say": order("say", b"nonsense")}
     for name, body in poisons.items():

@@ -53,7 +53,7 @@ UNWRITABLE = {"result_key": None, "result_version": None, "error_message": "The 
 def shop(functions):
     """An origin that the operator allows; a test says what it answers."""
     with origin(says(http_answer(PICTURE))) as server:
-        functions.values["ALLOWED_ORIGINS"] = server.origin
+        functions.values["PRIVATE_ORIGINS"] = server.origin
         yield server
 
 

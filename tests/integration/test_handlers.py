@@ -46,7 +46,7 @@ def serve(request, wire):
 def shop(functions):
     """A server of pictures and a receiver of webhooks, which the stack's operator allows."""
     with origin(serve) as server:
-        functions.values["ALLOWED_ORIGINS"] = server.origin
+        functions.values["PRIVATE_ORIGINS"] = server.origin
         yield server
 
 

@@ -42,7 +42,7 @@ def fan_out(database, bucket, row_queue, upload_queue, finalizer, shop) -> FanOu
 
 @pytest.fixture
 def worker(database, bucket, row_queue, upload_queue, finalizer, shop) -> RowWorker:
-    fetcher = Fetcher(allow_origins={shop.origin})
+    fetcher = Fetcher(private_origins={shop.origin})
     return RowWorker(database, bucket, fetcher, row_queue, upload_queue, 100, finalizer, "https://images.example")
 
 
@@ -255,7 +255,7 @@ def test_at_the_templates_time_outs_a_killed_owner_is_found_within_two_minutes(s
 
 
 def test_a_worker_leases_for_no_longer_than_that(functions, stack, shop, database, bucket, connect):
-    functions.values["ALLOWED_ORIGINS"] = shop.origin
+    functions.values["PRIVATE_ORIGINS"] = shop.origin
     time_out, left = stack.functions()["compress"]["Timeout"], []
     request_id, source = upload(database, bucket, sheet(shop.url()))
     functions.invoke("fan_out", file_event(source))

@@ -24,7 +24,7 @@ EVENT = {
 def send(functions, receiver=None, **changed):
     event = {**EVENT, **changed}
     if receiver is not None:
-        functions.values["ALLOWED_ORIGINS"] = receiver.origin
+        functions.values["PRIVATE_ORIGINS"] = receiver.origin
         event["url"] = receiver.url("/hooks/images?key=secret")
     stored = load_event("send_webhook")
     target = {"Bucket": functions.values["BUCKET_NAME"], "Key": stored["key"]}
@@ -143,7 +143,7 @@ def test_an_address_that_is_not_public_is_refused_in_words(functions, monkeypatc
 
 def test_only_the_origins_that_the_operator_names_may_be_private(functions):
     with answered("200 OK") as receiver:
-        functions.values["ALLOWED_ORIGINS"] = "127.0.0.1:1"
+        functions.values["PRIVATE_ORIGINS"] = "127.0.0.1:1"
         answer = send(functions, url=receiver.url())
 
     assert answer["status_code"] is None

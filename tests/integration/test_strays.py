@@ -39,7 +39,7 @@ class Crash(BaseException):
 def shop(functions):
     """An origin that the operator allows: it answers each path with the next of its answers, the last one for good."""
     with scripted_origin(says(http_answer(OLD))) as server:
-        functions.values["ALLOWED_ORIGINS"] = server.origin
+        functions.values["PRIVATE_ORIGINS"] = server.origin
         yield server
 
 

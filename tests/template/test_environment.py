@@ -101,8 +101,8 @@ def test_no_value_is_a_secret_or_a_list(expanded, step):
         ),
         ("API_BASE_URL", "api", "", "https://api.example.com"),
         ("DEFAULT_WEBHOOK_URL", "fan_out", "", "https://example.com/hook"),
-        ("ALLOWED_ORIGINS", "compress", "", ""),
-        ("ALLOWED_ORIGINS", "send_webhook", "", ""),
+        ("PRIVATE_ORIGINS", "compress", "", ""),
+        ("PRIVATE_ORIGINS", "send_webhook", "", ""),
     ],
 )
 def test_settings_follow_their_parameters(

@@ -73,4 +73,4 @@ def test_bounds_of_the_concurrency_are_those_of_lambda():
 
 def test_defaults_keep_every_webhook_delay_and_allow_no_private_origin():
     assert float(PARAMETERS["WebhookTimeScale"]["Default"]) == 1
-    assert PARAMETERS["AllowedOrigins"]["Default"] == ""
+    assert PARAMETERS["PrivateOrigins"]["Default"] == ""

@@ -219,7 +219,7 @@ def odd_spellings(draw):
 
 @steady
 @given(odd_spellings())
-def test_an_ipv4_address_in_an_odd_spelling_is_refused_even_from_an_allowed_origin(host):
+def test_an_ipv4_address_in_an_odd_spelling_is_refused_even_from_a_private_origin(host):
     try:
         ipaddress.IPv4Address(host)
     except ValueError:
@@ -254,7 +254,7 @@ def test_any_text_ends_in_a_target_or_a_refusal(text, path):
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9100/x", "http://LOCALHOST:9100/x", "http://[::1]:9100/x"])
-def test_an_allowed_origin_skips_the_rules_on_ports_and_addresses(url):
+def test_a_private_origin_skips_the_rules_on_ports_and_addresses(url):
     allowed = frozenset({"127.0.0.1:9100", "localhost:9100", "[::1]:9100"})
     assert check_url(url, allowed).port == 9100
 
@@ -270,7 +270,7 @@ def test_an_allowed_origin_skips_the_rules_on_ports_and_addresses(url):
         "http://127.1:9100/x",
     ],
 )
-def test_an_allowed_origin_opens_no_other_door(url):
+def test_a_private_origin_opens_no_other_door(url):
     with pytest.raises(UrlRefused):
         check_url(url, frozenset({"127.0.0.1:9100"}))
 
@@ -296,7 +296,7 @@ def test_one_private_answer_among_public_ones_refuses_the_name_without_giving_it
     assert private not in refusal.value.message
 
 
-def test_the_name_of_an_allowed_origin_may_be_private(monkeypatch):
+def test_the_name_of_a_private_origin_may_be_private(monkeypatch):
     patch_resolver(monkeypatch, ["127.0.0.1"])
     assert resolve("pictures.test", any_address=True, timeout_seconds=5) == [IPv4Address("127.0.0.1")]
 

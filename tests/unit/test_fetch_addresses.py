@@ -114,15 +114,15 @@ def test_a_host_whose_addresses_are_all_silent_is_unavailable(monkeypatch, serve
         get(Fetcher(), timeout_seconds=0.2)
 
 
-def test_an_allowed_origin_does_not_lend_its_connections_to_the_same_host_on_another_port(monkeypatch, server):
+def test_a_private_origin_does_not_lend_its_connections_to_the_same_host_on_another_port(monkeypatch, server):
     patch_resolver(monkeypatch, ["127.0.0.1"])
-    fetcher = Fetcher(allow_origins=[f"Pictures.test:{server.port}"])
+    fetcher = Fetcher(private_origins=[f"Pictures.test:{server.port}"])
     assert get(fetcher, f"http://PICTURES.test:{server.port}/x") == b"picture"
     with pytest.raises(UrlRefused, match=r"pictures\.test"):
         get(fetcher, "http://pictures.test/x")
 
 
-def test_an_ipv6_address_can_be_an_allowed_origin():
+def test_an_ipv6_address_can_be_a_private_origin():
     try:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
@@ -139,7 +139,7 @@ def test_an_ipv6_address_can_be_an_allowed_origin():
     thread = threading.Thread(target=answer_once)
     thread.start()
     with listener:
-        assert get(Fetcher(allow_origins=[f"[::1]:{port}"]), f"http://[::1]:{port}/x") == b"picture"
+        assert get(Fetcher(private_origins=[f"[::1]:{port}"]), f"http://[::1]:{port}/x") == b"picture"
         thread.join()
     assert f"Host: [::1]:{port}\r\n".encode() in heard[0]
 

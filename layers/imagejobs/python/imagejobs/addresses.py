@@ -117,7 +117,7 @@ class Target:
 
     @property
     def origin(self) -> str:
-        """The "host:port" that an operator's list of allowed origins would name."""
+        """The "host:port" that an operator's list of private origins would name."""
         return f"{self.host}:{self.port}"
 
 
@@ -139,12 +139,12 @@ def why_not_public(address: IPAddress) -> str | None:
     return None if address in GLOBAL_UNICAST_IPV6 else "not in the public part of IPv6 (2000::/3)"
 
 
-def check_url(url: str, allow_origins: Collection[str] = frozenset()) -> Target:
+def check_url(url: str, private_origins: Collection[str] = frozenset()) -> Target:
     """Take a URL apart and refuse whatever is not plainly a public http(s) URL. Asks no name server.
 
     Args:
         url: As the caller wrote it, without whitespace around it.
-        allow_origins: "host:port" in lower case, as written in the URL. These skip the rules on ports and
+        private_origins: "host:port" in lower case, as written in the URL. These skip the rules on ports and
             addresses, nothing else.
 
     Raises:
@@ -156,7 +156,7 @@ def check_url(url: str, allow_origins: Collection[str] = frozenset()) -> Target:
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     target = Target(parts.scheme, host, port, resource, shown)
     literal = _literal_address(host, shown)
-    if target.origin not in allow_origins:
+    if target.origin not in private_origins:
         _require_public(target, literal)
     return target
 

@@ -88,12 +88,12 @@ class Fetcher:
     Make one per environment. It trusts the system's certificate authorities, or those in `SSL_CERT_FILE`.
 
     Args:
-        allow_origins: "host:port", as written in the URL, that may be contacted although not public.
+        private_origins: "host:port", as written in the URL, that may be contacted although not public.
     """
 
-    def __init__(self, *, allow_origins: Collection[str] = ()) -> None:
-        self._allow_origins = frozenset(origin.lower() for origin in allow_origins)
-        self._pools = _CheckedPools(self._allow_origins)
+    def __init__(self, *, private_origins: Collection[str] = ()) -> None:
+        self._private_origins = frozenset(origin.lower() for origin in private_origins)
+        self._pools = _CheckedPools(self._private_origins)
         # Below ERROR, urllib3 logs URLs with their queries, which may hold signatures and tokens.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
 
@@ -114,7 +114,7 @@ class Fetcher:
         deadline = time.monotonic() + timeout_seconds
         step = url
         for _ in range(1 + MAX_REDIRECTS):
-            target = check_url(step, self._allow_origins)
+            target = check_url(step, self._private_origins)
             with self._exchange("GET", target, deadline, headers=_GET_HEADERS) as response:
                 if response.status not in REDIRECT_STATUSES:
                     return _read_image(response, target, max_bytes)
@@ -139,7 +139,7 @@ class Fetcher:
             OriginUnavailable: No connection, or no answer in time.
         """
         deadline = time.monotonic() + timeout_seconds
-        target = check_url(url, self._allow_origins)
+        target = check_url(url, self._private_origins)
         sent = {**headers, **_POST_HEADERS}
         try:
             with self._exchange("POST", target, deadline, headers=sent, body=body) as response:
@@ -246,9 +246,9 @@ class _CheckedTlsConnection(_CheckedConnection, HTTPSConnection):
 class _CheckedPools(PoolManager):
     """urllib3's pools, one an origin, over checked connections."""
 
-    def __init__(self, allow_origins: frozenset[str]) -> None:
+    def __init__(self, private_origins: frozenset[str]) -> None:
         super().__init__(KEPT_HOSTS, maxsize=KEPT_CONNECTIONS_PER_HOST)
-        self._allow_origins = allow_origins
+        self._private_origins = private_origins
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -265,7 +265,7 @@ class _CheckedPools(PoolManager):
         if scheme == "https":
             pool.ConnectionCls = _CheckedTlsConnection
             pool.conn_kw["ssl_context"] = self._tls
-        pool.conn_kw["any_address"] = f"{host}:{port}" in self._allow_origins
+        pool.conn_kw["any_address"] = f"{host}:{port}" in self._private_origins
         return pool
 
 

@@ -26,7 +26,7 @@ def max_images_out() -> int:
     return IMAGES_OUT_PER_WORKER * int(required("COMPRESS_CONCURRENCY"))
 
 
-def allowed_origins() -> frozenset[str]:
+def private_origins() -> frozenset[str]:
     """The `host:port` origins that may be private addresses; none unless the operator names them."""
-    origins = (origin.strip().lower() for origin in required("ALLOWED_ORIGINS").split(","))
+    origins = (origin.strip().lower() for origin in required("PRIVATE_ORIGINS").split(","))
     return frozenset(filter(None, origins))

@@ -102,7 +102,7 @@ def _check_form(form: UploadForm, origins: frozenset[str]) -> tuple[CompressionO
     fields = dict(form.fields)
     webhook_url = fields.pop(WEBHOOK_URL_FIELD, "").strip() or None
     if webhook_url:
-        check_url(webhook_url, allow_origins=origins)
+        check_url(webhook_url, private_origins=origins)
     options = CompressionOptions.from_fields(fields)
     return options, webhook_url, check_sheet(partial(BytesIO, form.file), SHEET_LIMITS)
 

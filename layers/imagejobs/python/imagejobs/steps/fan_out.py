@@ -148,7 +148,7 @@ class FanOut:
         if not given:
             return default, None
         try:
-            check_url(given, allow_origins=self.origins)
+            check_url(given, private_origins=self.origins)
         except UrlRefused as error:
             return default, error.message
         return given, None
