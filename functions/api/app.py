@@ -15,7 +15,7 @@ from imagejobs.errors import LimitExceeded, RequestError, UrlRefused
 from imagejobs.executions import Finalizer
 from imagejobs.http import allowance, answer, base_url, body, openapi_yaml, owner, page_limit, page_start
 from imagejobs.queues import Queue
-from imagejobs.settings import private_origins
+from imagejobs.settings import destinations
 from imagejobs.steps import api
 from imagejobs.steps.control import Control
 from imagejobs.upload_form import parse_upload_form
@@ -82,7 +82,7 @@ def upload() -> Response[str]:
         bucket(),
         allowance=allowance(event),
         form=form,
-        origins=private_origins(),
+        destinations=destinations(),
         idempotency_key=event.headers.get("idempotency-key"),
     )
     logger.info("job_accepted", request_id=str(request_id), owner=owner(event), bytes=len(form.file))

@@ -11,7 +11,7 @@ from imagejobs.database import Database
 from imagejobs.executions import Finalizer
 from imagejobs.fetch import Fetcher
 from imagejobs.queues import Message, Queue
-from imagejobs.settings import max_images_out, private_origins, required
+from imagejobs.settings import destinations, max_images_out, required
 from imagejobs.steps.compress import TRANSFERS, RowWorker
 
 logger = Logger()
@@ -23,7 +23,7 @@ def worker() -> RowWorker:
     return RowWorker(
         database=Database.from_environment(),
         bucket=Bucket.from_environment(max_connections=TRANSFERS),
-        fetcher=Fetcher(private_origins=private_origins()),
+        fetcher=Fetcher(destinations()),
         row_queue=Queue.from_environment("ROW_QUEUE_URL"),
         upload_queue=Queue.from_environment("UPLOAD_QUEUE_URL"),
         max_images_out=max_images_out(),

@@ -10,7 +10,7 @@ from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.database import Database
 from imagejobs.executions import Finalizer
 from imagejobs.queues import Message, Queue
-from imagejobs.settings import max_images_out, private_origins, required
+from imagejobs.settings import destinations, max_images_out, required
 from imagejobs.steps.fan_out import FanOut
 
 logger = Logger()
@@ -29,7 +29,7 @@ def fan_out() -> FanOut:
         drop_owner=required("DROP_OWNER"),
         drop_daily_images=int(required("DROP_DAILY_IMAGES")),
         default_webhook_url=required("DEFAULT_WEBHOOK_URL"),
-        origins=private_origins(),
+        destinations=destinations(),
     )
 
 

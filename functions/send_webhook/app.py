@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagejobs.bucket import Bucket
 from imagejobs.callers import Callers
 from imagejobs.fetch import Fetcher
-from imagejobs.settings import private_origins
+from imagejobs.settings import destinations
 from imagejobs.steps.send_webhook import Sender
 
 logger = Logger()
@@ -20,7 +20,7 @@ def sender() -> Sender:
     """What the environment works with."""
     return Sender(
         bucket=Bucket.from_environment(),
-        fetcher=Fetcher(private_origins=private_origins()),
+        fetcher=Fetcher(destinations()),
         callers=Callers.from_environment(),
     )
 

@@ -45,6 +45,8 @@ def functions(postgres_host, database_name, bucket, row_queue, upload_queue, fin
             "DROP_DAILY_IMAGES": "1000000",
             "DEFAULT_WEBHOOK_URL": "",
             "PRIVATE_ORIGINS": "",
+            "ALLOWED_HOSTS": "",
+            "DENIED_HOSTS": "",
             "WEBHOOK_TIME_SCALE": "1",
         }
     )

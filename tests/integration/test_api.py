@@ -174,6 +174,21 @@ def test_a_private_webhook_is_taken_when_the_operator_names_its_origin(functions
     assert answer["statusCode"] == 202
 
 
+@pytest.mark.parametrize(
+    ("variable", "hosts", "word"),
+    [("DENIED_HOSTS", "*.shop.example,203.0.113.0/24", "denies"), ("ALLOWED_HOSTS", "img.shop.example", "allows")],
+)
+def test_a_webhook_on_a_host_that_the_operator_rules_out_is_refused(functions, bucket, connect, variable, hosts, word):
+    functions.values[variable] = hosts
+
+    answer = functions.invoke("api", upload_event(GOOD, {"webhook_url": "https://hooks.shop.example/?key=secret"}))
+
+    message = assert_refused(answer, 400, "url_refused")
+    assert f"the operator of this service {word}" in message
+    assert "secret" not in message
+    assert_nothing_left(bucket, connect)
+
+
 ROW = f"1,Chair,{URL}\n"
 BAD_SHEETS = {
     "header only": (HEADER.encode(), "sheet_invalid"),

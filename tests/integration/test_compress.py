@@ -18,7 +18,7 @@ from imagejobs.steps.compress import MAX_ATTEMPTS, MAX_CRASHES, Clock, RowWorker
 from imagejobs.steps.fan_out import FanOut
 from tests.integration.handlers import deliver
 from tests.integration.jobs import executions, images_of, job_of, plenty, query, received, rows_in, sheet, upload
-from tests.unit.fetch_helpers import http_answer, says, scripted_origin
+from tests.unit.fetch_helpers import destinations, http_answer, says, scripted_origin
 from tests.unit.image_helpers import encode, noise
 from tests.unit.misbehaving_codec import order
 
@@ -41,8 +41,9 @@ def shop():
 @pytest.fixture
 def fan_out(database, bucket, row_queue, upload_queue, finalizer, shop):
     """Makes a job of a sheet, up to the messages of its rows."""
-    origins = frozenset({shop.origin})
-    step = FanOut(bucket, database, row_queue, upload_queue, 100, finalizer, "drop", 1000, "", origins)
+    step = FanOut(
+        bucket, database, row_queue, upload_queue, 100, finalizer, "drop", 1000, "", destinations(shop.origin)
+    )
 
     def run(*cells, **columns):
         request_id, source = upload(database, bucket, sheet(*cells), **columns)
@@ -61,7 +62,7 @@ def codec():
 @pytest.fixture
 def worker(database, bucket, row_queue, upload_queue, finalizer, shop, codec, monkeypatch) -> RowWorker:
     monkeypatch.setattr(compress_step, "RETRY_DELAYS_SECONDS", (0.0, 0.0))
-    fetcher = Fetcher(private_origins={shop.origin})
+    fetcher = Fetcher(destinations(shop.origin))
     return RowWorker(database, bucket, fetcher, row_queue, upload_queue, 100, finalizer, "https://cdn.example", codec)
 
 
@@ -132,6 +133,19 @@ def test_a_bad_image_fails_alone_with_a_code_and_a_sentence(worker, fan_out, dat
     ]
     assert all(image["error_message"].endswith(".") for image in images[1:])
     assert counters(database, request_id) == [1, 5, 99]
+
+
+def test_an_image_on_a_denied_host_fails_alone(functions, fan_out, database, row_queue, shop):
+    """Through the handler, which reads the operator's lists."""
+    functions.values |= {"PRIVATE_ORIGINS": shop.origin, "DENIED_HOSTS": "*.banned.example"}
+    request_id = fan_out(f"{shop.url('/a.jpg')},https://img.banned.example/b.jpg,{shop.url('/c.jpg')}")
+
+    assert deliver(functions, "compress", row_queue) == {"batchItemFailures": []}
+
+    images = images_of(database, request_id)
+    assert [image["error_code"] for image in images] == [None, "url_refused", None]
+    assert "the operator of this service denies" in images[1]["error_message"]
+    assert counters(database, request_id) == [2, 1, 99]
 
 
 def test_the_same_url_twice_in_a_row_gives_two_images(worker, fan_out, database, row_queue, shop):

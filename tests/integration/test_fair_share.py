@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from imagejobs.bucket import ObjectVersion
+from imagejobs.destinations import ANY_PUBLIC_HOST
 from imagejobs.jobs import ring_for_more
 from imagejobs.steps.fan_out import FanOut
 from tests.integration.handlers import completed, deliver, end_images, lease_row
@@ -16,7 +17,7 @@ A = "https://shop.example/a.jpg"
 
 @pytest.fixture
 def fan_out(database, bucket, row_queue, upload_queue, finalizer) -> FanOut:
-    return FanOut(bucket, database, row_queue, upload_queue, ROOM, finalizer, "drop", 1000, "", frozenset())
+    return FanOut(bucket, database, row_queue, upload_queue, ROOM, finalizer, "drop", 1000, "", ANY_PUBLIC_HOST)
 
 
 def end_row(database, request_id, row_number):

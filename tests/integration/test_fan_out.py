@@ -11,6 +11,7 @@ from psycopg2.extras import Json
 
 from imagejobs import sheet as sheet_module
 from imagejobs.bucket import ObjectVersion
+from imagejobs.destinations import ANY_PUBLIC_HOST
 from imagejobs.steps import fan_out as fan_out_step
 from imagejobs.steps.fan_out import MAX_ATTEMPTS, FanOut, Lease
 from tests.integration.jobs import (
@@ -24,6 +25,7 @@ from tests.integration.jobs import (
     sheet,
     upload,
 )
+from tests.unit.fetch_helpers import destinations
 
 A, B, C = (f"https://shop.example/{name}.jpg" for name in "abc")
 
@@ -44,7 +46,7 @@ def fan_out(database, bucket, row_queue, upload_queue, finalizer) -> FanOut:
         drop_owner="drop",
         drop_daily_images=1_000_000,
         default_webhook_url="",
-        origins=frozenset(),
+        destinations=ANY_PUBLIC_HOST,
     )
 
 
@@ -287,6 +289,16 @@ def test_metadata_that_cannot_be_used_ends_the_job_with_the_reason(fan_out, conn
     assert word in message
     assert finalizable_at is not None
     assert len(executions()) == 1
+
+
+def test_a_dropped_files_webhook_on_a_denied_host_ends_the_job_with_the_reason(fan_out, connect, bucket):
+    fan_out = replace(fan_out, destinations=destinations(denied="shop.example"))
+
+    fan_out.run(drop_with_metadata(bucket, {"webhook-url": "https://shop.example/hook"}), plenty)
+
+    ((message, webhook_url),) = query(connect, "SELECT error_message, webhook_url FROM job_request")
+    assert "the operator of this service denies" in message
+    assert webhook_url is None
 
 
 @pytest.mark.parametrize("key", ["drop/", "drop/folder/", "images/x.jpg"])

@@ -8,6 +8,7 @@ import pytest
 
 from imagejobs.bucket import ObjectVersion
 from imagejobs.database import Database
+from imagejobs.destinations import ANY_PUBLIC_HOST
 from imagejobs.steps.fan_out import FanOut
 from tests.integration.jobs import HEADER, plenty
 
@@ -49,7 +50,9 @@ class NoFinalizer:
 def measure(host, name, path, sender):
     """Fan the file out in this process; send its peak of resident memory in bytes and the rows rung for."""
     database, queue = Database(lambda: psycopg2.connect(host=host, user="postgres", dbname=name)), CountingQueue()
-    step = FanOut(FileBucket(path), database, queue, queue, 10**9, NoFinalizer(), "drop", 1_000_000, "", frozenset())
+    step = FanOut(
+        FileBucket(path), database, queue, queue, 10**9, NoFinalizer(), "drop", 1_000_000, "", ANY_PUBLIC_HOST
+    )
     step.run(ObjectVersion("drop/large.csv", "1"), plenty)
     sender.send((peak_of_this_process(), queue.rung))
 

@@ -19,7 +19,7 @@ from tests.integration.handlers import file_event, row_body, sqs_event, wait_unt
 from tests.integration.jobs import executions, images_of, job_of, plenty, query, received, rows_in, sheet, upload
 from tests.template.conftest import REQUIRED
 from tests.template.expansion import expand
-from tests.unit.fetch_helpers import http_answer, origin, says
+from tests.unit.fetch_helpers import destinations, http_answer, origin, says
 from tests.unit.image_helpers import encode, noise
 
 A = "https://shop.example/a.jpg"
@@ -37,12 +37,14 @@ def shop():
 
 @pytest.fixture
 def fan_out(database, bucket, row_queue, upload_queue, finalizer, shop) -> FanOut:
-    return FanOut(bucket, database, row_queue, upload_queue, 100, finalizer, "drop", 1000, "", frozenset({shop.origin}))
+    return FanOut(
+        bucket, database, row_queue, upload_queue, 100, finalizer, "drop", 1000, "", destinations(shop.origin)
+    )
 
 
 @pytest.fixture
 def worker(database, bucket, row_queue, upload_queue, finalizer, shop) -> RowWorker:
-    fetcher = Fetcher(private_origins={shop.origin})
+    fetcher = Fetcher(destinations(shop.origin))
     return RowWorker(database, bucket, fetcher, row_queue, upload_queue, 100, finalizer, "https://images.example")
 
 

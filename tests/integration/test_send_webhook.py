@@ -8,6 +8,7 @@ import boto3
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from imagejobs.settings import SettingInvalid
 from imagejobs.steps import send_webhook as send_webhook_step
 from imagejobs.webhook import new_secret
 from tests.integration.handlers import functions_of_template, load_event, template
@@ -147,6 +148,25 @@ def test_only_the_origins_that_the_operator_names_may_be_private(functions):
         answer = send(functions, url=receiver.url())
 
     assert answer["status_code"] is None
+    assert receiver.connections == 0
+
+
+@pytest.mark.parametrize(("variable", "hosts"), [("DENIED_HOSTS", "127.0.0.0/8"), ("ALLOWED_HOSTS", "shop.example")])
+def test_the_operators_lists_hold_for_private_origins_too(functions, variable, hosts):
+    functions.values[variable] = hosts
+    with answered("200 OK") as receiver:
+        answer = send(functions, receiver)
+
+    assert answer["status_code"] is None
+    assert "the operator of this service" in answer["error_message"]
+    assert receiver.connections == 0
+
+
+def test_a_list_that_cannot_be_used_stops_all_sending(functions):
+    functions.values["DENIED_HOSTS"] = "10.0.0.1/8"
+    with answered("200 OK") as receiver, pytest.raises(SettingInvalid, match=r'DENIED_HOSTS .*"10\.0\.0\.1/8"'):
+        send(functions, receiver)
+
     assert receiver.connections == 0
 
 

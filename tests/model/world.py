@@ -20,6 +20,7 @@ from psycopg2.extensions import connection
 from imagejobs import image
 from imagejobs.bucket import DROP_PREFIX, IMAGE_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
+from imagejobs.destinations import ANY_PUBLIC_HOST
 from imagejobs.errors import RequestError
 from imagejobs.executions import Finalizer
 from imagejobs.queues import Message, Queue
@@ -211,7 +212,7 @@ class World:
     def upload(self, form: UploadForm, key: str | None) -> Actor:
         """POST /upload."""
         allowance = Allowance(OWNER, DAILY_IMAGES, requests_per_minute=1_000)
-        arguments: Any = {"allowance": allowance, "form": form, "origins": frozenset(), "idempotency_key": key}
+        arguments: Any = {"allowance": allowance, "form": form, "destinations": ANY_PUBLIC_HOST, "idempotency_key": key}
         return self.invoke("upload", partial(api.accept_upload, self.database, self.bucket, **arguments))
 
     def fan_out(self, letter: Letter, asks: int | None) -> Actor:
@@ -312,7 +313,7 @@ class World:
         self.control = Control(database, uploads, finalizer)
         self._queues = {UPLOADS: uploads, ROWS: rows}
         self._fan_out = FanOut(
-            bucket, database, rows, uploads, MAX_IMAGES_OUT, finalizer, OWNER, DAILY_IMAGES, "", frozenset()
+            bucket, database, rows, uploads, MAX_IMAGES_OUT, finalizer, OWNER, DAILY_IMAGES, "", ANY_PUBLIC_HOST
         )
         self._worker = RowWorker(
             database, bucket, fetcher, rows, uploads, MAX_IMAGES_OUT, finalizer, "https://cdn.example", codec

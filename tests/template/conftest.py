@@ -15,6 +15,9 @@ OPTIONAL = {
     "ApiBaseUrl": "https://api.example.com",
     "DropWriterArn": "arn:aws:iam::210987654321:role/supplier",
     "DefaultWebhookUrl": "https://example.com/hook",
+    "PrivateOrigins": "images.internal:8080",
+    "AllowedHosts": "*.example.com, 203.0.113.0/24",
+    "DeniedHosts": "old.example.com",
 }
 
 

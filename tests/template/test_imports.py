@@ -26,6 +26,8 @@ PURE_MODULES = sorted(
         "imagejobs.sheet",
         "imagejobs.result_sheet",
         "imagejobs.addresses",
+        "imagejobs.destinations",
+        "imagejobs.hosts",
         "imagejobs.webhook",
         "imagejobs.options",
         "imagejobs.upload_form",

@@ -6,6 +6,7 @@ import tomllib
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from imagejobs.destinations import HostList, parse_origins
 from tests.template.expansion import ROOT, TEMPLATE
 
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
@@ -74,3 +75,45 @@ def test_bounds_of_the_concurrency_are_those_of_lambda():
 def test_defaults_keep_every_webhook_delay_and_allow_no_private_origin():
     assert float(PARAMETERS["WebhookTimeScale"]["Default"]) == 1
     assert PARAMETERS["PrivateOrigins"]["Default"] == ""
+
+
+@pytest.mark.parametrize(
+    ("parameter", "parse", "entries"),
+    [
+        ("PrivateOrigins", parse_origins, ["images.internal:8080", "10.0.0.1:80", "[fd00::1]:8080"]),
+        (
+            "AllowedHosts",
+            HostList.parse,
+            ["img.example", "*.cdn.example", "8.8.8.8", "8.8.0.0/16", "2606:4700::1111", "2606::/16"],
+        ),
+    ],
+)
+def test_a_deployment_takes_every_entry_that_the_functions_take(parameter, parse, entries):
+    pattern = PARAMETERS[parameter]["AllowedPattern"]
+
+    assert [entry for entry in ["", *entries] if not re.fullmatch(pattern, entry)] == []
+    assert parse(",".join(entries))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "entry"),
+    [
+        ("PrivateOrigins", "images.internal"),
+        ("PrivateOrigins", "http://images.internal:80"),
+        ("PrivateOrigins", "fd00::1:80"),
+        ("AllowedHosts", "https://img.example"),
+        ("AllowedHosts", "img.example:443"),
+        ("AllowedHosts", "img.*.example"),
+        ("AllowedHosts", "*"),
+        ("AllowedHosts", "img.example."),
+        ("AllowedHosts", "8.8.0.0/255.255.0.0"),
+        ("AllowedHosts", "[2606:4700::1111]"),
+        ("AllowedHosts", "bücher.example"),
+    ],
+)
+def test_a_deployment_refuses_an_entry_that_the_functions_would_refuse(parameter, entry):
+    assert not re.fullmatch(PARAMETERS[parameter]["AllowedPattern"], entry)
+
+
+def test_denied_hosts_are_written_as_allowed_ones():
+    assert PARAMETERS["DeniedHosts"]["AllowedPattern"] == PARAMETERS["AllowedHosts"]["AllowedPattern"]

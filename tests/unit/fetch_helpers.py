@@ -17,8 +17,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from imagejobs import fetch
+from imagejobs.destinations import Destinations, HostList, parse_origins
 
 PUBLIC_ADDRESS = "93.184.216.34"
+
+
+def destinations(*private_origins: str, allowed: str = "", denied: str = "") -> Destinations:
+    """What an operator says in the template's parameters."""
+    return Destinations(parse_origins(",".join(private_origins)), HostList.parse(allowed), HostList.parse(denied))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Which URLs and addresses may be contacted."""
 
-import ipaddress
 import socket
 import threading
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -20,7 +19,7 @@ from imagejobs.addresses import (
     why_not_public,
 )
 from imagejobs.errors import OriginRefused, OriginUnavailable, UrlRefused
-from tests.unit.fetch_helpers import patch_resolver
+from tests.unit.fetch_helpers import destinations, patch_resolver
 
 # The same examples at every run, however busy the machine is.
 steady = settings(derandomize=True, deadline=None)
@@ -139,6 +138,7 @@ def test_a_url_comes_apart_into_what_a_connection_needs():
         ("https://my_bucket.s3.example/x@2x.png", "my_bucket.s3.example:443", "/x@2x.png"),
         ("https://8.8.8.8/x", "8.8.8.8:443", "/x"),
         ("https://[2606:4700:4700::1111]/x", "[2606:4700:4700::1111]:443", "/x"),
+        ("https://[2606:4700:4700:0:0:0:101.1.17.17]/x", "[2606:4700:4700::6501:1111]:443", "/x"),
         ("http://1.example/", "1.example:80", "/"),
     ],
 )
@@ -202,45 +202,6 @@ def test_a_url_that_is_not_plainly_public_is_refused_with_a_sentence(url, senten
     assert refusal.value.message.endswith(".")
 
 
-def numeral(number: int, base: int) -> str:
-    return {8: f"0{number:o}", 10: f"{number}", 16: f"0x{number:x}"}[base]
-
-
-@st.composite
-def odd_spellings(draw):
-    """An IPv4 address in one of the ways that C's inet_aton reads and the URL standard does not want."""
-    address = draw(IPV4)
-    parts = draw(st.integers(1, 4))
-    bases = draw(st.lists(st.sampled_from([8, 10, 16]), min_size=parts, max_size=parts))
-    numbers = [*address.packed[: parts - 1], int.from_bytes(address.packed[parts - 1 :])]
-    host = ".".join(map(numeral, numbers, bases))
-    return host.upper() if draw(st.booleans()) else host
-
-
-@steady
-@given(odd_spellings())
-def test_an_ipv4_address_in_an_odd_spelling_is_refused_even_from_a_private_origin(host):
-    try:
-        ipaddress.IPv4Address(host)
-    except ValueError:
-        with pytest.raises(UrlRefused, match="unusual spelling"):
-            check_url(f"http://{host}:80/x", frozenset({f"{host.lower()}:80"}))
-    else:
-        assert check_url(f"http://{host}/x", frozenset({f"{host}:80"})).host == host
-
-
-@steady
-@given(IPV6, st.sampled_from(["compressed", "exploded"]), st.booleans())
-def test_every_spelling_of_an_ipv6_address_is_judged_like_the_address(address, spelling, upper):
-    text = getattr(address, spelling)
-    url = f"http://[{text.upper() if upper else text}]/x"
-    if why_not_public(address):
-        with pytest.raises(UrlRefused, match="its address is"):
-            check_url(url)
-    else:
-        assert check_url(url).host == f"[{text}]"
-
-
 @steady
 @given(st.text(max_size=60), st.text(max_size=20))
 def test_any_text_ends_in_a_target_or_a_refusal(text, path):
@@ -253,10 +214,12 @@ def test_any_text_ends_in_a_target_or_a_refusal(text, path):
         assert target.port in (80, 443)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9100/x", "http://LOCALHOST:9100/x", "http://[::1]:9100/x"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:9100/x", "http://LOCALHOST:9100/x", "http://[::1]:9100/x", "http://[0:0:0:0:0:0:0:1]:9100/x"],
+)
 def test_a_private_origin_skips_the_rules_on_ports_and_addresses(url):
-    allowed = frozenset({"127.0.0.1:9100", "localhost:9100", "[::1]:9100"})
-    assert check_url(url, allowed).port == 9100
+    assert check_url(url, destinations("127.0.0.1:9100", "localhost:9100", "[::1]:9100")).port == 9100
 
 
 @pytest.mark.parametrize(
@@ -272,7 +235,100 @@ def test_a_private_origin_skips_the_rules_on_ports_and_addresses(url):
 )
 def test_a_private_origin_opens_no_other_door(url):
     with pytest.raises(UrlRefused):
-        check_url(url, frozenset({"127.0.0.1:9100"}))
+        check_url(url, destinations("127.0.0.1:9100"))
+
+
+# The operator's lists
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed", "denied", "sentence"),
+    [
+        ("https://img.shop.example/x?key=secret", "", "img.shop.example", "among the hosts .* denies"),
+        ("https://IMG.Shop.example/x", "", "*.shop.example", "among the hosts .* denies"),
+        ("https://img.shop.example/x", "img.shop.example", "*.shop.example", "among the hosts .* denies"),
+        ("https://img.shop.example/x", "shop.example", "", "not among the hosts .* allows; ask them to add it"),
+        ("https://8.8.8.8/x", "", "8.8.0.0/16", "among the hosts .* denies"),
+        ("https://8.8.8.8/x", "1.1.1.0/24,shop.example", "", "not among the hosts .* allows; ask them to add it"),
+        ("https://[2606:4700::1111]/x", "", "2606:4700::/32", "among the hosts .* denies"),
+        ("https://127.0.0.1/x", "127.0.0.1", "", "loopback"),
+        ("https://img.shop.example:8443/x", "img.shop.example", "", "port 8443"),
+    ],
+)
+def test_a_url_that_the_lists_rule_out_is_refused_before_any_look_up(url, allowed, denied, sentence):
+    with pytest.raises(UrlRefused, match=sentence) as refusal:
+        check_url(url, destinations(allowed=allowed, denied=denied))
+    assert "secret" not in refusal.value.message
+    assert refusal.value.message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://IMG.shop.example/x", "img.shop.example"),
+        ("https://img.shop.example/x", "*.shop.example"),
+        ("https://8.8.8.8/x", "shop.example,8.8.8.8"),
+        ("https://img.shop.example/x", "8.8.8.0/24"),
+    ],
+)
+def test_a_url_that_the_lists_allow_or_leave_to_the_look_up_is_taken(url, allowed):
+    assert check_url(url, destinations(allowed=allowed, denied="other.example,1.1.1.1")).resource == "/x"
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed", "denied"),
+    [
+        ("127.0.0.1:9100", "", "127.0.0.0/8"),
+        ("[::ffff:127.0.0.1]:9100", "", "127.0.0.0/8"),
+        ("images.internal:9100", "", "*.internal"),
+        ("images.internal:9100", "shop.example", ""),
+    ],
+)
+def test_the_lists_hold_for_private_origins_too(origin, allowed, denied):
+    assert check_url(f"http://{origin}/x", destinations(origin)).port == 9100
+    with pytest.raises(UrlRefused, match="operator"):
+        check_url(f"http://{origin}/x", destinations(origin, allowed=allowed, denied=denied))
+
+
+@pytest.mark.parametrize(
+    ("answers", "allowed", "denied"),
+    [
+        (["8.8.8.8", "1.1.1.1"], "", "1.1.1.0/24"),
+        (["1.1.1.1", "8.8.8.8"], "", "1.1.1.0/24"),
+        (["8.8.8.8", "1.1.1.1"], "8.8.8.0/24", ""),
+        (["8.8.8.8", "2606:4700::1111"], "8.8.8.0/24", ""),
+        (["1.1.1.1"], "images.example", "1.1.1.1"),
+        (["1.1.1.1"], "1.1.1.1", "images.example"),
+        (["1.1.1.1"], "*.images.example", ""),
+    ],
+)
+def test_one_answer_that_the_lists_rule_out_refuses_the_name_without_giving_it_away(
+    monkeypatch, answers, allowed, denied
+):
+    patch_resolver(monkeypatch, answers)
+    with pytest.raises(UrlRefused, match=r"images\.example .*operator") as refusal:
+        resolve("images.example", destinations(allowed=allowed, denied=denied), timeout_seconds=5)
+    assert not [address for address in answers if address in refusal.value.message]
+
+
+@pytest.mark.parametrize("allowed", ["8.8.8.0/24,2606:4700::/32", "images.example", "*.example", "1.1.1.1,*.example"])
+def test_a_name_that_is_allowed_itself_or_with_all_of_its_addresses_is_resolved(monkeypatch, allowed):
+    patch_resolver(monkeypatch, ["8.8.8.8", "2606:4700::1111"])
+    said = destinations(allowed=allowed, denied="9.9.9.9")
+    assert len(resolve("images.example", said, timeout_seconds=5)) == 2
+
+
+@pytest.mark.parametrize("allowed", ["10.0.0.0/8", "images.example"])
+def test_an_allowed_host_must_be_public_all_the_same(monkeypatch, allowed):
+    patch_resolver(monkeypatch, ["10.0.0.1"])
+    with pytest.raises(UrlRefused, match="private network"):
+        resolve("images.example", destinations(allowed=allowed), timeout_seconds=5)
+
+
+def test_a_private_origin_in_a_denied_network_is_refused(monkeypatch):
+    patch_resolver(monkeypatch, ["10.0.0.1"])
+    with pytest.raises(UrlRefused, match="denies"):
+        resolve("images.internal", destinations(denied="10.0.0.0/8"), private=True, timeout_seconds=5)
 
 
 # Names
@@ -298,7 +354,7 @@ def test_one_private_answer_among_public_ones_refuses_the_name_without_giving_it
 
 def test_the_name_of_a_private_origin_may_be_private(monkeypatch):
     patch_resolver(monkeypatch, ["127.0.0.1"])
-    assert resolve("pictures.test", any_address=True, timeout_seconds=5) == [IPv4Address("127.0.0.1")]
+    assert resolve("pictures.test", private=True, timeout_seconds=5) == [IPv4Address("127.0.0.1")]
 
 
 @pytest.mark.parametrize(

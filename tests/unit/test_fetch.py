@@ -24,14 +24,14 @@ from imagejobs.errors import (
     UrlRefused,
 )
 from imagejobs.fetch import MAX_REDIRECTS, MAX_RETRY_AFTER_SECONDS, USER_AGENT, Fetched, Fetcher
-from tests.unit.fetch_helpers import Origin, http_answer, origin, says, trickles
+from tests.unit.fetch_helpers import Origin, destinations, http_answer, origin, says, trickles
 
 PICTURE = os.urandom(700_000)
 MAX_BYTES = 1_000_000
 
 
 def get(server: Origin, resource: str = "/cat.jpg", *, timeout_seconds: float = 5) -> Fetched:
-    fetcher = Fetcher(private_origins=[server.origin])
+    fetcher = Fetcher(destinations(server.origin))
     return fetcher.get(server.url(resource), max_bytes=MAX_BYTES, timeout_seconds=timeout_seconds)
 
 
@@ -86,7 +86,7 @@ def test_every_plain_framing_of_a_body_is_read_whole(answer):
 
 def test_connections_are_kept_for_the_next_request():
     with origin(says(http_answer(PICTURE))) as server:
-        fetcher = Fetcher(private_origins=[server.origin])
+        fetcher = Fetcher(destinations(server.origin))
         for _ in range(5):
             fetcher.get(server.url(), max_bytes=MAX_BYTES, timeout_seconds=5)
     assert (len(server.requests), server.connections) == (5, 1)
@@ -94,7 +94,7 @@ def test_connections_are_kept_for_the_next_request():
 
 def test_a_connection_that_the_origin_closed_meanwhile_is_replaced():
     with origin(says(http_answer(PICTURE, Connection="close"), then_close=True)) as server:
-        fetcher = Fetcher(private_origins=[server.origin])
+        fetcher = Fetcher(destinations(server.origin))
         for _ in range(2):
             assert fetcher.get(server.url(), max_bytes=MAX_BYTES, timeout_seconds=5).body == PICTURE
     assert server.connections == 2
@@ -106,7 +106,7 @@ def test_a_refused_body_does_not_leave_its_rest_to_the_next_request():
         wire.sendall(http_answer(b"x" * size))
 
     with origin(answer) as server:
-        fetcher = Fetcher(private_origins=[server.origin])
+        fetcher = Fetcher(destinations(server.origin))
         with pytest.raises(ImageTooLarge):
             fetcher.get(server.url("/large"), max_bytes=MAX_BYTES, timeout_seconds=5)
         assert fetcher.get(server.url("/small"), max_bytes=MAX_BYTES, timeout_seconds=5).body == b"xxx"
@@ -117,7 +117,7 @@ def test_threads_share_a_fetcher_and_get_each_their_own_answer():
         wire.sendall(http_answer(request.resource.encode() * 1000))
 
     with origin(echo) as server, ThreadPoolExecutor(8) as threads:
-        fetcher = Fetcher(private_origins=[server.origin])
+        fetcher = Fetcher(destinations(server.origin))
 
         def fetch(number):
             return fetcher.get(server.url(f"/{number}"), max_bytes=MAX_BYTES, timeout_seconds=20).body
@@ -162,7 +162,7 @@ def test_a_redirect_beyond_ascii_goes_back_as_the_bytes_that_came():
     with origin(says(http_answer(b"x"))) as there, origin(lambda *_: None) as start:
         location = f"http://{there.origin}/b\xfccher 1.jpg".encode("latin-1")
         start.answer = says(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n")
-        fetcher = Fetcher(private_origins=[start.origin, there.origin])
+        fetcher = Fetcher(destinations(start.origin, there.origin))
         assert fetcher.get(start.url(), max_bytes=MAX_BYTES, timeout_seconds=5).body == b"x"
     assert there.requests[0].resource == "/b%FCcher%201.jpg"
 
@@ -462,7 +462,7 @@ def test_an_answer_that_is_no_sound_http_is_final(answer):
 def fickle():
     """An origin whose answer a test changes between requests, and a fetcher for it."""
     with origin(says(b"")) as server:
-        yield server, Fetcher(private_origins=[server.origin])
+        yield server, Fetcher(destinations(server.origin))
 
 
 HEADS = st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 302 Found\r\n", b"HTTP/1.1 503 Busy\r\n"])

@@ -11,6 +11,7 @@ from imagejobs.errors import OriginRefused, OriginUnavailable, UrlRefused
 from imagejobs.fetch import Fetcher
 from tests.unit.fetch_helpers import (
     PUBLIC_ADDRESS,
+    destinations,
     http_answer,
     make_authority,
     origin,
@@ -116,10 +117,56 @@ def test_a_host_whose_addresses_are_all_silent_is_unavailable(monkeypatch, serve
 
 def test_a_private_origin_does_not_lend_its_connections_to_the_same_host_on_another_port(monkeypatch, server):
     patch_resolver(monkeypatch, ["127.0.0.1"])
-    fetcher = Fetcher(private_origins=[f"Pictures.test:{server.port}"])
+    fetcher = Fetcher(destinations(f"Pictures.test:{server.port}"))
     assert get(fetcher, f"http://PICTURES.test:{server.port}/x") == b"picture"
     with pytest.raises(UrlRefused, match=r"pictures\.test"):
         get(fetcher, "http://pictures.test/x")
+
+
+@pytest.mark.parametrize(
+    ("answers", "allowed", "denied"),
+    [
+        ([PUBLIC_ADDRESS], "", "93.184.216.0/24"),
+        ([PUBLIC_ADDRESS], "1.1.1.0/24", ""),
+        ([PUBLIC_ADDRESS, "1.1.1.1"], "93.184.216.0/24", ""),
+    ],
+)
+def test_a_name_whose_addresses_the_lists_rule_out_is_never_dialled(monkeypatch, server, answers, allowed, denied):
+    patch_resolver(monkeypatch, answers)
+    dialled = patch_wire(monkeypatch, server.port)
+    with pytest.raises(UrlRefused, match=r"images\.example .*operator"):
+        get(Fetcher(destinations(allowed=allowed, denied=denied)))
+    assert dialled == []
+
+
+def test_a_name_whose_addresses_are_all_allowed_is_dialled(monkeypatch, server):
+    patch_resolver(monkeypatch, [PUBLIC_ADDRESS])
+    dialled = patch_wire(monkeypatch, server.port)
+    assert get(Fetcher(destinations(allowed="93.184.216.0/24"))) == b"picture"
+    assert dialled == [(PUBLIC_ADDRESS, 80)]
+
+
+@pytest.mark.parametrize(("allowed", "denied"), [("", "*.other.example"), ("images.example", "")])
+def test_a_redirect_to_a_host_that_the_lists_rule_out_is_refused_unasked(monkeypatch, allowed, denied):
+    asked = patch_resolver(monkeypatch, [PUBLIC_ADDRESS])
+    elsewhere = http_answer(status="302 Found", Location="http://cdn.other.example/")
+    with origin(says(elsewhere)) as server:
+        patch_wire(monkeypatch, server.port)
+        with pytest.raises(UrlRefused, match=r"cdn\.other\.example.*operator"):
+            get(Fetcher(destinations(allowed=allowed, denied=denied)))
+    assert asked == ["images.example"]
+
+
+def test_a_kept_connection_serves_no_other_host_at_the_same_address(monkeypatch, server):
+    patch_resolver(monkeypatch, [PUBLIC_ADDRESS])
+    dialled = patch_wire(monkeypatch, server.port)
+    fetcher = Fetcher(destinations(allowed="*.example", denied="denied.example"))
+    assert get(fetcher) == b"picture"
+    for url in ("http://denied.example/cat.jpg", f"http://{PUBLIC_ADDRESS}/cat.jpg"):
+        with pytest.raises(UrlRefused, match="operator"):
+            get(fetcher, url)
+    assert get(fetcher, "http://other.example/cat.jpg") == b"picture"
+    assert len(dialled) == server.connections == 2
 
 
 def test_an_ipv6_address_can_be_a_private_origin():
@@ -139,7 +186,7 @@ def test_an_ipv6_address_can_be_a_private_origin():
     thread = threading.Thread(target=answer_once)
     thread.start()
     with listener:
-        assert get(Fetcher(private_origins=[f"[::1]:{port}"]), f"http://[::1]:{port}/x") == b"picture"
+        assert get(Fetcher(destinations(f"[::1]:{port}")), f"http://[::1]:{port}/x") == b"picture"
         thread.join()
     assert f"Host: [::1]:{port}\r\n".encode() in heard[0]
 

@@ -7,14 +7,14 @@ import pytest
 
 from imagejobs.errors import OriginUnavailable, UrlRefused
 from imagejobs.fetch import USER_AGENT, Fetcher, Posted
-from tests.unit.fetch_helpers import http_answer, origin, patch_resolver, says, trickles
+from tests.unit.fetch_helpers import destinations, http_answer, origin, patch_resolver, says, trickles
 
 BODY = b'{"a": "\xc3\xbc"}'
 HEADERS = {"content-type": "application/json", "webhook-id": "evt_1"}
 
 
 def post(server, *, timeout_seconds: float = 5) -> Posted:
-    fetcher = Fetcher(private_origins=[server.origin])
+    fetcher = Fetcher(destinations(server.origin))
     return fetcher.post(server.url("/hook?key=1"), b'{"a": "\xc3\xbc"}', HEADERS, timeout_seconds=timeout_seconds)
 
 
@@ -44,7 +44,7 @@ def test_any_status_is_returned_and_no_redirect_followed(status_code):
 
 def test_a_connection_that_was_to_be_closed_is_not_used_again():
     with origin(says(http_answer())) as server:
-        fetcher = Fetcher(private_origins=[server.origin])
+        fetcher = Fetcher(destinations(server.origin))
         for _ in range(3):
             fetcher.post(server.url("/hook"), BODY, HEADERS, timeout_seconds=5)
         assert server.connections == 3
@@ -90,7 +90,7 @@ def test_a_receiver_that_never_reads_is_unavailable_at_the_deadline():
     # The system takes the connection; nobody ever accepts it, and the body is more than its buffers hold.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         receiver = f"127.0.0.1:{listener.getsockname()[1]}"
-        fetcher = Fetcher(private_origins=[receiver])
+        fetcher = Fetcher(destinations(receiver))
         started = time.monotonic()
         with pytest.raises(OriginUnavailable, match="in time"):
             fetcher.post(f"http://{receiver}/hook", bytes(20_000_000), {}, timeout_seconds=0.3)
@@ -113,7 +113,7 @@ def test_a_receiver_that_is_not_public_is_refused(monkeypatch, url):
 
 def test_a_fresh_connection_is_made_for_every_delivery():
     with origin(says(http_answer(b"ok", Connection="close"))) as server:
-        fetcher = Fetcher(private_origins=[server.origin])
+        fetcher = Fetcher(destinations(server.origin))
         for _ in range(2):
             fetcher.post(server.url(), b"{}", {}, timeout_seconds=5)
     assert server.connections == 2

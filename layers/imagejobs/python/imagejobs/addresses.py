@@ -1,23 +1,21 @@
 """Steps `compress` and `send_webhook`, before anything is sent: which URLs and addresses may be contacted.
 
 A URL that a stranger names must lead to the public internet and nowhere else: not to the runtime's own API
-on loopback, not to the cloud's metadata service, not into the VPC. `check_url` judges what is written,
-`resolve` what the name stands for at this moment.
+on loopback, not to the cloud's metadata service, not into the VPC; and to no host that the operator's lists rule
+out. `check_url` judges what is written, `resolve` what the name stands for at this moment.
 """
 
 import re
 import socket
-from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from threading import Thread
-from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
+from imagejobs.destinations import ANY_PUBLIC_HOST, Destinations
 from imagejobs.errors import OriginRefused, OriginUnavailable, UrlRefused
-
-IPAddress: TypeAlias = IPv4Address | IPv6Address
+from imagejobs.hosts import Authority, HostInvalid, IPAddress, parse_authority
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -80,13 +78,6 @@ REFUSED_IPV6: tuple[tuple[IPv6Network, str], ...] = tuple(
 # The only block from which IANA hands out public IPv6 addresses ("IPv6 Global Unicast Address Assignments").
 GLOBAL_UNICAST_IPV6 = IPv6Network("2000::/3")
 
-# RFC 1123 names, and the underscore that some real hosts carry.
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-# No leading zero in the port: one spelling, one origin.
-_AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:\[\]]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
-# "Ends in a number" as in the WHATWG URL standard, section 3.5: such a host is an IPv4 address or nothing.
-_ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
-
 # What follows the host and is no port may be a password with "/", "?" or "#" in it: nothing after it shows.
 _SHOWN = re.compile(
     r"(?P<scheme>(?:[a-z][a-z0-9+.-]*:)?//|)(?:[^/]*@)?(?P<host>(?:\[[^\]/]*\]|[^:/]*)(?::[0-9]*(?=/|$))?)"
@@ -103,7 +94,7 @@ class Target:
 
     Attributes:
         scheme: "http" or "https".
-        host: In lower case; an IPv6 address in its brackets.
+        host: In lower case; an IPv6 address in its canonical spelling, in brackets.
         port: The port as written, or the scheme's own.
         resource: Path and query, as they go into the request line; never empty.
         shown: The URL as messages may show it.
@@ -139,41 +130,48 @@ def why_not_public(address: IPAddress) -> str | None:
     return None if address in GLOBAL_UNICAST_IPV6 else "not in the public part of IPv6 (2000::/3)"
 
 
-def check_url(url: str, private_origins: Collection[str] = frozenset()) -> Target:
-    """Take a URL apart and refuse whatever is not plainly a public http(s) URL. Asks no name server.
+def check_url(url: str, destinations: Destinations = ANY_PUBLIC_HOST) -> Target:
+    """Take a URL apart and refuse whatever is not plainly an http(s) URL that may be contacted. Asks no name server.
 
     Args:
         url: As the caller wrote it, without whitespace around it.
-        private_origins: "host:port" in lower case, as written in the URL. These skip the rules on ports and
-            addresses, nothing else.
+        destinations: What the operator says. A private origin skips the rules on ports and public addresses,
+            nothing else.
 
     Raises:
         UrlRefused: With a sentence that says what to change.
     """
     shown = shown_url(url)
     parts = _split(url, shown)
-    host, port = _host_and_port(parts, shown)
+    authority = _authority(parts, shown)
+    port = authority.port or DEFAULT_PORTS[parts.scheme]
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    target = Target(parts.scheme, host, port, resource, shown)
-    literal = _literal_address(host, shown)
-    if target.origin not in private_origins:
-        _require_public(target, literal)
+    target = Target(parts.scheme, authority.host, port, resource, shown)
+    if target.origin not in destinations.private_origins:
+        _require_public(target, authority.address)
+    why = destinations.why_refused(target.host, [authority.address] if authority.address else None)
+    if why:
+        raise UrlRefused(f"The host of {shown} {why}.")
     return target
 
 
-def resolve(host: str, *, any_address: bool = False, timeout_seconds: float) -> list[IPAddress]:
-    """Look a host up once, and require every answer to be public.
+def resolve(
+    host: str, destinations: Destinations = ANY_PUBLIC_HOST, *, private: bool = False, timeout_seconds: float
+) -> list[IPAddress]:
+    """Look a host up once, and require every answer to be one that may be contacted.
 
     Args:
-        host: A name, or a literal address without brackets.
-        any_address: True for an origin that the operator allows, wherever it is.
+        host: A name in lower case, or a literal address without brackets.
+        destinations: What the operator says.
+        private: True for a private origin, whose addresses need not be public.
         timeout_seconds: Wall clock; the system's own resolver may wait far longer than a request may.
 
     Returns:
         The addresses in the system's order of preference; at least one.
 
     Raises:
-        UrlRefused: At least one answer is not public. One is enough: mixed answers are an attack.
+        UrlRefused: At least one answer is not public, or ruled out by the lists. One is enough: mixed answers are
+            an attack.
         OriginRefused: The name does not exist.
         OriginUnavailable: The name server did not answer, or not in time.
     """
@@ -187,11 +185,14 @@ def resolve(host: str, *, any_address: bool = False, timeout_seconds: float) -> 
             # an outage, and retries would only hide it from the one who can mend it.
             raise OriginRefused(f"The host {host} does not exist; check its spelling.") from error
         raise OriginUnavailable(f"The name {host} cannot be looked up at the moment.") from error
-    for address in () if any_address else addresses:
+    for address in () if private else addresses:
         reason = why_not_public(address)
         if reason:
             # The address stays unnamed, or the message would be a look-up service for the names inside.
             raise UrlRefused(f"The host {host} is not contacted: it has an address that is {reason}.")
+    why = destinations.why_refused(host, addresses)
+    if why:
+        raise UrlRefused(f"The host {host} {why}.")
     return addresses
 
 
@@ -228,32 +229,15 @@ def _split(url: str, shown: str) -> SplitResult:
     return parts
 
 
-def _host_and_port(parts: SplitResult, shown: str) -> tuple[str, int]:
+def _authority(parts: SplitResult, shown: str) -> Authority:
     if "@" in parts.netloc:
         raise UrlRefused(f"The URL {shown} holds a user name or password; leave it out.")
     if not parts.netloc.isascii():
         raise UrlRefused(f"The host of {shown} has letters beyond ASCII; write it in its xn-- form.")
-    authority = _AUTHORITY.fullmatch(parts.netloc.lower())
-    if authority is None:
-        raise UrlRefused(f"The URL {shown} names no host and port that can be read.")
-    host = authority["host"]
-    if not host.startswith("[") and _HOST_NAME.fullmatch(host) is None:
-        raise UrlRefused(f"The host of {shown} is not a valid name.")
-    return host, int(authority["port"] or DEFAULT_PORTS[parts.scheme])
-
-
-def _literal_address(host: str, shown: str) -> IPAddress | None:
-    bracketed = host.startswith("[")
-    if not bracketed and _ENDS_IN_NUMBER.fullmatch(host) is None:
-        return None
     try:
-        # `ipaddress` takes dotted decimal without leading zeros only; octal, hexadecimal, short and single
-        # numbers, which C libraries read each in their own way, end in the ValueError.
-        return IPv6Address(host[1:-1]) if bracketed else IPv4Address(host)
-    except ValueError as error:
-        raise UrlRefused(
-            f"The host of {shown} is an IP address in an unusual spelling; write it plainly, or use a name."
-        ) from error
+        return parse_authority(parts.netloc)
+    except HostInvalid as error:
+        raise UrlRefused(f"The URL {shown} names {error}.") from error
 
 
 def _require_public(target: Target, literal: IPAddress | None) -> None:

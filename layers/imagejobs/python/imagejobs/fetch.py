@@ -11,7 +11,7 @@ import logging
 import ssl
 import string
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,8 +28,10 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 from urllib3.exceptions import SSLError as TlsError
 from urllib3.exceptions import TimeoutError as ExchangeTimeoutError
 
-from imagejobs.addresses import IPAddress, Target, check_url, resolve
+from imagejobs.addresses import Target, check_url, resolve
+from imagejobs.destinations import ANY_PUBLIC_HOST, Destinations
 from imagejobs.errors import ImageError, ImageTooLarge, OriginRefused, OriginUnavailable, UrlRefused
+from imagejobs.hosts import IPAddress
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -88,12 +90,13 @@ class Fetcher:
     Make one per environment. It trusts the system's certificate authorities, or those in `SSL_CERT_FILE`.
 
     Args:
-        private_origins: "host:port", as written in the URL, that may be contacted although not public.
+        destinations: What the operator says about whom to contact. It is the same for all of the connections
+            that are kept, so that none can be used again for a host that it would not have been made for.
     """
 
-    def __init__(self, *, private_origins: Collection[str] = ()) -> None:
-        self._private_origins = frozenset(origin.lower() for origin in private_origins)
-        self._pools = _CheckedPools(self._private_origins)
+    def __init__(self, destinations: Destinations = ANY_PUBLIC_HOST) -> None:
+        self._destinations = destinations
+        self._pools = _CheckedPools(destinations)
         # Below ERROR, urllib3 logs URLs with their queries, which may hold signatures and tokens.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
 
@@ -114,7 +117,7 @@ class Fetcher:
         deadline = time.monotonic() + timeout_seconds
         step = url
         for _ in range(1 + MAX_REDIRECTS):
-            target = check_url(step, self._private_origins)
+            target = check_url(step, self._destinations)
             with self._exchange("GET", target, deadline, headers=_GET_HEADERS) as response:
                 if response.status not in REDIRECT_STATUSES:
                     return _read_image(response, target, max_bytes)
@@ -139,7 +142,7 @@ class Fetcher:
             OriginUnavailable: No connection, or no answer in time.
         """
         deadline = time.monotonic() + timeout_seconds
-        target = check_url(url, self._private_origins)
+        target = check_url(url, self._destinations)
         sent = {**headers, **_POST_HEADERS}
         try:
             with self._exchange("POST", target, deadline, headers=sent, body=body) as response:
@@ -223,14 +226,15 @@ class _CheckedConnection(HTTPConnection):
 
     response_class = _Response
 
-    def __init__(self, *args: Any, any_address: bool = False, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, destinations: Destinations, private: bool, **options: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **options)
-        self._any_address = any_address
+        self._destinations = destinations
+        self._private = private
 
     def _new_conn(self) -> socket:
         timeout_seconds = cast(float, self.timeout)
         deadline = time.monotonic() + timeout_seconds
-        addresses = resolve(self.host, any_address=self._any_address, timeout_seconds=timeout_seconds)
+        addresses = resolve(self.host, self._destinations, private=self._private, timeout_seconds=timeout_seconds)
         try:
             connected = _dial_first(addresses, self.port, deadline)
             connected.settimeout(_seconds_left(deadline))
@@ -246,9 +250,9 @@ class _CheckedTlsConnection(_CheckedConnection, HTTPSConnection):
 class _CheckedPools(PoolManager):
     """urllib3's pools, one an origin, over checked connections."""
 
-    def __init__(self, private_origins: frozenset[str]) -> None:
+    def __init__(self, destinations: Destinations) -> None:
         super().__init__(KEPT_HOSTS, maxsize=KEPT_CONNECTIONS_PER_HOST)
-        self._private_origins = private_origins
+        self._destinations = destinations
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -265,7 +269,8 @@ class _CheckedPools(PoolManager):
         if scheme == "https":
             pool.ConnectionCls = _CheckedTlsConnection
             pool.conn_kw["ssl_context"] = self._tls
-        pool.conn_kw["any_address"] = f"{host}:{port}" in self._private_origins
+        pool.conn_kw["destinations"] = self._destinations
+        pool.conn_kw["private"] = f"{host}:{port}" in self._destinations.private_origins
         return pool
 
 

@@ -1,12 +1,21 @@
 """Settings: environment variables that the template sets, each read by name when it is first needed."""
 
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
+from imagejobs.destinations import Destinations, EntryInvalid, HostList, parse_origins
 from imagejobs.limits import IMAGES_OUT_PER_WORKER
+
+Parsed = TypeVar("Parsed")
 
 
 class SettingMissing(Exception):
     """The function's environment lacks a variable that the template should set."""
+
+
+class SettingInvalid(Exception):
+    """A variable of the function's environment has a value that cannot be used."""
 
 
 def required(name: str) -> str:
@@ -26,7 +35,24 @@ def max_images_out() -> int:
     return IMAGES_OUT_PER_WORKER * int(required("COMPRESS_CONCURRENCY"))
 
 
-def private_origins() -> frozenset[str]:
-    """The `host:port` origins that may be private addresses; none unless the operator names them."""
-    origins = (origin.strip().lower() for origin in required("PRIVATE_ORIGINS").split(","))
-    return frozenset(filter(None, origins))
+def destinations() -> Destinations:
+    """Whom the operator lets the service contact.
+
+    Raises:
+        SettingMissing: A list is not set.
+        SettingInvalid: A list has an entry that cannot be used; to pass it over could open what it should close.
+    """
+    return Destinations(
+        private_origins=_parsed(parse_origins, "PRIVATE_ORIGINS", required("PRIVATE_ORIGINS")),
+        allowed=_parsed(HostList.parse, "ALLOWED_HOSTS", required("ALLOWED_HOSTS")),
+        denied=_parsed(HostList.parse, "DENIED_HOSTS", required("DENIED_HOSTS")),
+    )
+
+
+def _parsed(parse: Callable[[str], Parsed], name: str, value: str) -> Parsed:
+    try:
+        return parse(value)
+    except EntryInvalid as error:
+        raise SettingInvalid(
+            f"The environment variable {name} cannot be used: {error}. Correct the template's parameter behind it."
+        ) from None

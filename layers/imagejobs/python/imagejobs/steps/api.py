@@ -20,6 +20,7 @@ from psycopg2.extras import Json
 from imagejobs.addresses import check_url
 from imagejobs.bucket import RESULT_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Row, Transaction
+from imagejobs.destinations import Destinations
 from imagejobs.errors import (
     IdempotencyKeyReused,
     JobNotFound,
@@ -45,7 +46,7 @@ def accept_upload(
     *,
     allowance: Allowance,
     form: UploadForm,
-    origins: frozenset[str],
+    destinations: Destinations,
     idempotency_key: str | None = None,
 ) -> UUID:
     """Check a CSV as a whole, write its job and store it; the rest happens behind the queue.
@@ -55,7 +56,7 @@ def accept_upload(
         bucket: Where the CSV goes.
         allowance: The caller, and what it may use.
         form: The parsed multipart form.
-        origins: `host:port` of origins that may be private (see `Fetcher`).
+        destinations: Whom the webhook may be sent to.
         idempotency_key: The caller's own name for this upload; sent again with the same form, it is the same job.
 
     Raises:
@@ -65,7 +66,7 @@ def accept_upload(
     """
     if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise RequestInvalid("The header Idempotency-Key has 1 to 255 ASCII characters without spaces, such as a UUID.")
-    options, webhook_url, images = _check_form(form, origins)
+    options, webhook_url, images = _check_form(form, destinations)
     request_id = uuid4()
     job: Row = {
         "request_id": request_id,
@@ -92,7 +93,7 @@ def _insert_job(job: Row, allowance: Allowance, images: int, transaction: Transa
         reserve_images(transaction, allowance.owner, allowance.daily_images, images)
 
 
-def _check_form(form: UploadForm, origins: frozenset[str]) -> tuple[CompressionOptions, str | None, int]:
+def _check_form(form: UploadForm, destinations: Destinations) -> tuple[CompressionOptions, str | None, int]:
     """The form's options and webhook URL, and the number of images that its CSV names."""
     if len(form.file) > MAX_UPLOAD_BYTES:
         raise SheetTooLarge(
@@ -102,7 +103,7 @@ def _check_form(form: UploadForm, origins: frozenset[str]) -> tuple[CompressionO
     fields = dict(form.fields)
     webhook_url = fields.pop(WEBHOOK_URL_FIELD, "").strip() or None
     if webhook_url:
-        check_url(webhook_url, private_origins=origins)
+        check_url(webhook_url, destinations)
     options = CompressionOptions.from_fields(fields)
     return options, webhook_url, check_sheet(partial(BytesIO, form.file), SHEET_LIMITS)
 

@@ -17,6 +17,7 @@ from aws_lambda_powertools import Logger
 from imagejobs.addresses import MAX_URL_CHARACTERS, check_url
 from imagejobs.bucket import DROP_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
+from imagejobs.destinations import Destinations
 from imagejobs.errors import OptionInvalid, QuotaExceeded, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
 from imagejobs.jobs import Drop, insert_drop, refuse_sheet, ring_for_more, uploaded_request_id
@@ -58,7 +59,7 @@ class FanOut:
         drop_owner: The caller that dropped files belong to.
         drop_daily_images: Images a day that dropped files may have; those of uploads were counted by the API.
         default_webhook_url: Where jobs from dropped files report unless their metadata says; may be empty.
-        origins: `host:port` of origins that may be private (see `Fetcher`).
+        destinations: Whom the webhook of a dropped file may be sent to.
     """
 
     bucket: Bucket
@@ -70,7 +71,7 @@ class FanOut:
     drop_owner: str
     drop_daily_images: int
     default_webhook_url: str
-    origins: frozenset[str]
+    destinations: Destinations
 
     def run(self, source: ObjectVersion, remaining_seconds: Callable[[], float]) -> None:
         """Fan out one file, or go on with it; does nothing for a file that is done or in another's hands.
@@ -148,7 +149,7 @@ class FanOut:
         if not given:
             return default, None
         try:
-            check_url(given, private_origins=self.origins)
+            check_url(given, self.destinations)
         except UrlRefused as error:
             return default, error.message
         return given, None
