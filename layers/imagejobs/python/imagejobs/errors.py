@@ -20,7 +20,7 @@
     │       └── SheetTooLarge         413
     ├── RowError                      one row cannot be read; the others go on
     └── ImageError                    one image failed; the others go on
-        ├── UrlRefused                the URL or its address may not be fetched
+        ├── UrlRefused                its URL, its address or the operator forbids it
         ├── OriginRefused             the origin answered, and the answer is final (404, ...)
         ├── OriginUnavailable         transient: 5xx, 429, reset, time-out; `retry_after_seconds`
         ├── ImageTooLarge             over the byte, pixel, frame or scan limit
