@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from local import gaps
 from local.artifacts import PROJECT, pack
 from local.errors import LocalStackError
@@ -95,13 +97,17 @@ class Deployment:
         if buckets:
             self._import_buckets(client, buckets)
         deploy: Any = client.update_stack if buckets else client.create_stack
-        deploy(
-            StackName=STACK_NAME,
-            TemplateURL=self._upload_template(template),
-            Parameters=_parameter_list(parameters),
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-            Tags=[{"Key": API_ID_TAG, "Value": API_ID}],
-        )
+        try:
+            deploy(
+                StackName=STACK_NAME,
+                TemplateURL=self._upload_template(template),
+                Parameters=_parameter_list(parameters),
+                Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+                Tags=[{"Key": API_ID_TAG, "Value": API_ID}],
+            )
+        except ClientError as error:
+            # Such as a parameter that its AllowedPattern refuses; the message names it.
+            raise LocalStackError(f"The template cannot be deployed. {error.response['Error']['Message']}") from error
         _wait_for_stack(client)
         write_json(buckets_file, dict(_deployed_buckets(client)))
 
