@@ -2,12 +2,14 @@
 
 import ctypes
 import os
+import resource
 import socket
 import time
 
 from imagejobs import codec_child, errors, image
 
 ORDER = b"do: "
+PARENT = os.getppid()
 
 
 def order(name: str, argument: bytes = b"") -> bytes:
@@ -50,8 +52,16 @@ def say(answer: bytes):
 
 
 def reach(_: bytes):
-    """Report which ways out of the process are open."""
-    ways = {"file": lambda: os.open(__file__, os.O_RDONLY), "socket": socket.socket, "process": os.fork}
+    """Report which ways out of the process are open, after room was made for another file or socket."""
+    os.close(2)
+    ways = {
+        "file": lambda: os.open(__file__, os.O_RDONLY),
+        "socket": socket.socket,
+        "process": os.fork,
+        "program": lambda: os.execv("/bin/true", ["true"]),
+        "signal to the parent": lambda: os.kill(PARENT, 0),
+        "limits of the parent": lambda: resource.prlimit(PARENT, resource.RLIMIT_NOFILE),
+    }
     raise errors.ImageUnreadable(f"Open: {[name for name, way in ways.items() if is_open(way)]}.")
 
 

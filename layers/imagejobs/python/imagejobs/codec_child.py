@@ -3,7 +3,6 @@
 It runs what strangers made, and so gives up what it does not need before it reads the first of it.
 """
 
-import ctypes
 import fcntl
 import json
 import os
@@ -16,12 +15,12 @@ from typing import Any
 from PIL import Image, MpoImagePlugin  # noqa: F401
 
 from imagejobs.codec import BEGUN, LENGTHS
+from imagejobs.codec_syscalls import confine_syscalls
 from imagejobs.errors import CodecFailed, ImageError, ImageUnreadable
 from imagejobs.image import compress
 from imagejobs.options import CompressionOptions
 
 _OPEN_FILES = 4  # three pipes, and what `_Memory` reads
-_PR_SET_NO_NEW_PRIVS = 38
 _STATUS_BYTES = 4096
 
 
@@ -63,7 +62,6 @@ class _Memory:
 def _confine(max_memory_bytes: int) -> None:
     """No more memory than that; no new file, socket, process, privilege or core dump."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     for limit, value in (
         (resource.RLIMIT_AS, max_memory_bytes),
         (resource.RLIMIT_CORE, 0),
@@ -72,6 +70,7 @@ def _confine(max_memory_bytes: int) -> None:
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
     ):
         resource.setrlimit(limit, (value, value))
+    confine_syscalls()  # where there are no such filters, the limits stand alone
 
 
 def _end_with_parent() -> None:
