@@ -227,7 +227,7 @@ def running(state_dir: Path, times: Mapping[str, str] = SHORT_TIMES) -> Iterator
         times: The template's parameters for time-outs and visibility.
     """
     control = Control(state_dir / "control")
-    write_preload(state_dir / "preload", state_dir / "control")
+    write_preload(state_dir / "preload", "reliability.faults.layer", state_dir / "control")
     with customer.serving() as shop:
         options = Options(
             private_origins=[shop.origin],

@@ -1,13 +1,23 @@
-"""The bench: one local stack, and a customer's server beside it."""
+"""The bench: one local stack whose functions are watched, and the servers of a customer and of a stranger beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from local.database import NAME as DATABASE_NAME
 from local.stack import Options, Stack, StackInfo
 from reliability import customer
 from reliability.customer import Caller, Shop
+from reliability.faults.preload import write_preload
+from security import origin
+from security.origin import Origin
+from security.tally import Tally
+from security.watch import Watch
+
+# The whole schedule of ten attempts at a webhook in half a minute.
+WEBHOOK_TIME_SCALE = 0.0001
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +27,26 @@ class Bench:
     Attributes:
         info: How to reach it.
         state_dir: Where it keeps its state.
-        shop: The customer's server, the only private origin that the operator allows.
+        shop: The customer's server; with `origin`, the only private ones that the operator allows.
+        origin: A stranger's server.
+        watch: Over the functions' processes.
     """
 
     info: StackInfo
     state_dir: Path
     shop: Shop
+    origin: Origin
+    watch: Watch
 
     @property
     def caller(self) -> Caller:
         """The customer's calls."""
         return Caller(self.info)
+
+    def run(self, campaign: Callable[["Bench"], Tally]) -> Tally:
+        """A campaign's counts, with what the watch has seen meanwhile."""
+        self.watch.look()
+        return campaign(self) + self.watch.look()
 
 
 @contextmanager
@@ -37,5 +56,12 @@ def running(state_dir: Path) -> Iterator[Bench]:
     Args:
         state_dir: Where its stack keeps its state; made if needed.
     """
-    with customer.serving() as shop, Stack.start(state_dir, Options(private_origins=[shop.origin])) as stack:
-        yield Bench(stack.info, state_dir, shop)
+    stack_dir, log = state_dir / "stack", state_dir / "watch.jsonl"
+    write_preload(state_dir / "preload", "security.layer", log)
+    with customer.serving() as shop, origin.serving() as stranger:
+        allowed = [shop.origin, stranger.host_port]
+        options = Options(private_origins=allowed, webhook_time_scale=WEBHOOK_TIME_SCALE, preload=state_dir / "preload")
+        with Stack.start(stack_dir, options) as stack:
+            own = urlsplit(stack.info.endpoint_url).netloc
+            watch = Watch(log, stack_dir / "ministack.log", {own, *allowed}, stack_dir / DATABASE_NAME)
+            yield Bench(stack.info, stack_dir, shop, stranger, watch)

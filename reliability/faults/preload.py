@@ -1,4 +1,4 @@
-"""The folder that is put first on the functions' PYTHONPATH, so that the fault layer is loaded with Python itself."""
+"""The folder that is put first on the functions' PYTHONPATH, so that a proof's layer is loaded with Python itself."""
 
 from pathlib import Path
 
@@ -10,19 +10,20 @@ import sys
 from pathlib import Path
 
 sys.path.append({project!r})
-from reliability.faults.layer import install
+from {layer} import install
 
-install(Path({control!r}))
+install(Path({told!r}))
 """
 
 
-def write_preload(folder: Path, control: Path) -> None:
+def write_preload(folder: Path, layer: str, told: Path) -> None:
     """Make the folder.
 
     Args:
         folder: Where `sitecustomize.py` goes; made if needed.
-        control: The control folder that the functions' processes look into.
+        layer: The module whose `install` every process of a function calls first.
+        told: What `install` is given: where layer and harness meet.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    text = _SITECUSTOMIZE.format(project=str(PROJECT), control=str(control))
+    text = _SITECUSTOMIZE.format(project=str(PROJECT), layer=layer, told=str(told))
     (folder / "sitecustomize.py").write_text(text, encoding="utf-8")

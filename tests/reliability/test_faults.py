@@ -185,7 +185,7 @@ print("survived")
 
 
 def test_a_function_process_that_preloads_the_layer_kills_itself_at_a_point(control, tmp_path):
-    write_preload(tmp_path / "preload", tmp_path / "control")
+    write_preload(tmp_path / "preload", "reliability.faults.layer", tmp_path / "control")
     exports = [line for line in bootstrap([], tmp_path / "preload").splitlines() if line.startswith("export ")]
     control.arm("compress:after:invocation")
 
