@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+
+import psycopg2
 
 from local.database import NAME as DATABASE_NAME
 from local.stack import Options, Stack, StackInfo
@@ -42,6 +45,21 @@ class Bench:
     def caller(self) -> Caller:
         """The customer's calls."""
         return Caller(self.info)
+
+    @property
+    def port(self) -> int:
+        """Where the stack's AWS is."""
+        return urlsplit(self.info.endpoint_url).port or 0
+
+    def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Run one statement on the stack's database; its rows."""
+        database = psycopg2.connect(self.info.database_url)
+        try:
+            with database, database.cursor() as cursor:
+                cursor.execute(sql, parameters)
+                return list(cursor.fetchall())
+        finally:
+            database.close()
 
     def run(self, campaign: Callable[["Bench"], Tally]) -> Tally:
         """A campaign's counts, with what the watch has seen meanwhile."""

@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from socket import socket
+from socket import AF_INET6, socket
+from urllib.parse import urlsplit
 
 from local.ports import LOOPBACK
 
@@ -38,11 +39,14 @@ class Origin:
 
     Attributes:
         host_port: Its "host:port".
+        connections: Connections that were made to it.
         heads: The requests that it received, without their bodies.
     """
 
     host_port: str = ""
+    connections: int = 0
     heads: list[bytes] = field(default_factory=list)
+    _default: Answer = NOT_FOUND
     _answers: dict[str, Answer] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -52,20 +56,40 @@ class Origin:
         self._answers[path] = answer
         return f"http://{self.host_port}{path}{rest}"
 
+    def replace(self, url: str, answer: Answer) -> None:
+        """Answer otherwise from now on.
+
+        Args:
+            url: What `add` has returned.
+            answer: The new one.
+        """
+        self._answers[urlsplit(url).path] = answer
+
     def answer_to(self, head: bytes) -> Answer:
         """What a request gets."""
         self.heads.append(head)
         line = head.split(b"\r\n", 1)[0].split(b" ")
         path = line[1].decode("latin-1").partition("?")[0] if len(line) > 1 else ""
-        return self._answers.get(path, NOT_FOUND)
+        return self._answers.get(path, self._default)
 
 
 @contextmanager
-def serving() -> Iterator[Origin]:
-    """Run such a server on a free loopback port until the block ends."""
-    origin = Origin()
-    with _Server((LOOPBACK, 0), partial(_Handler, origin)) as server:
-        origin.host_port = f"{LOOPBACK}:{server.server_address[1]}"
+def serving(host: str = LOOPBACK, port: int = 0, answer: Answer = NOT_FOUND) -> Iterator[Origin]:
+    """Run such a server until the block ends.
+
+    Args:
+        host: A loopback address.
+        port: 0 for any that is free.
+        answer: To whatever was not added.
+
+    Raises:
+        OSError: It cannot listen there.
+    """
+    origin = Origin(_default=answer)
+    with _server_type(host)((host, port), partial(_Handler, origin)) as server:
+        origin.host_port = (
+            f"[{host}]:{server.server_address[1]}" if ":" in host else f"{host}:{server.server_address[1]}"
+        )
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
         thread.start()
         try:
@@ -81,6 +105,14 @@ class _Server(socketserver.ThreadingTCPServer):
     request_queue_size = 128
 
 
+class _ServerOnIPv6(_Server):
+    address_family = AF_INET6
+
+
+def _server_type(host: str) -> type[_Server]:
+    return _ServerOnIPv6 if ":" in host else _Server
+
+
 class _Handler(socketserver.BaseRequestHandler):
     """One request a connection."""
 
@@ -90,6 +122,7 @@ class _Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         """Read the head, and answer as planned until the client has enough."""
+        self._origin.connections += 1
         wire: socket = self.request
         wire.settimeout(WIRE_SECONDS)
         with suppress(OSError):
