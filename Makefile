@@ -17,10 +17,10 @@ export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens test check bench bench-sandbox long reliability clean lock
+.PHONY: help demo run verify redrive tokens test check bench bench-sandbox long reliability security-report clean lock
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
 
 demo: $(LOCAL) ## One sample CSV through the whole service, then stop
 	@exec $(BIN)/python -m local demo
@@ -60,6 +60,9 @@ long: $(DEV) ## Tests that take minutes: kills, faults, long runs
 
 reliability: $(DEV) ## Kills, duplicates, faults: the table in docs/reliability.md; RUNS=200
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m reliability --runs $(RUNS)
+
+security-report: $(DEV) ## Hostile URLs, files, sheets and origins, secrets: the table in docs/security.md
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m security
 
 clean: ## Forget the state of `make run`
 	@if [ -e $(LOCAL) ]; then $(BIN)/python -m local clean; else rm -rf .local; fi

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import psycopg2
 
 from local.database import NAME as DATABASE_NAME
+from local.ports import LOOPBACK, claim_port
 from local.stack import Options, Stack, StackInfo
 from reliability import customer
 from reliability.customer import Caller, Shop
@@ -30,8 +31,9 @@ class Bench:
     Attributes:
         info: How to reach it.
         state_dir: Where it keeps its state.
-        shop: The customer's server; with `origin`, the only private ones that the operator allows.
+        shop: The customer's server; with `origin`, the only private ones that listen and are allowed.
         origin: A stranger's server.
+        closed_origin: Allowed as well, and nobody listens there.
         watch: Over the functions' processes.
     """
 
@@ -39,6 +41,7 @@ class Bench:
     state_dir: Path
     shop: Shop
     origin: Origin
+    closed_origin: str
     watch: Watch
 
     @property
@@ -77,9 +80,10 @@ def running(state_dir: Path) -> Iterator[Bench]:
     stack_dir, log = state_dir / "stack", state_dir / "watch.jsonl"
     write_preload(state_dir / "preload", "security.layer", log)
     with customer.serving() as shop, origin.serving() as stranger:
-        allowed = [shop.origin, stranger.host_port]
+        closed_origin = f"{LOOPBACK}:{claim_port(0)}"
+        allowed = [shop.origin, stranger.host_port, closed_origin]
         options = Options(private_origins=allowed, webhook_time_scale=WEBHOOK_TIME_SCALE, preload=state_dir / "preload")
         with Stack.start(stack_dir, options) as stack:
             own = urlsplit(stack.info.endpoint_url).netloc
             watch = Watch(log, stack_dir / "ministack.log", {own, *allowed}, stack_dir / DATABASE_NAME)
-            yield Bench(stack.info, stack_dir, shop, stranger, watch)
+            yield Bench(stack.info, stack_dir, shop, stranger, closed_origin, watch)

@@ -43,6 +43,11 @@ class Watch:
         deaths = [*self._deaths(), *self._timeouts()]
         return Tally(private_connections=len(private), worker_deaths=len(deaths), findings=(*private, *deaths))
 
+    @property
+    def processes(self) -> list[int]:
+        """The functions' processes that ran at the last look."""
+        return list(self._running)
+
     def _note(self, event: Event) -> bool:
         """Take an event in; whether it is a connection that may not be."""
         if event.what == STARTED:

@@ -1,0 +1,63 @@
+"""The table in docs/security.md, written anew by `make security-report`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from local.artifacts import PROJECT
+from security.tally import Tally
+
+PAGE = PROJECT / "docs" / "security.md"
+MAX_SANDBOX_SHARE = 0.05
+"""Of the worker's CPU: what decoding in a process of its own may cost at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxCost:
+    """What it costs the worker to decode in a child process.
+
+    Attributes:
+        alone_seconds: CPU a picture in one process.
+        apart_seconds: CPU a picture of worker and child.
+    """
+
+    alone_seconds: float
+    apart_seconds: float
+
+    @property
+    def share(self) -> float:
+        """What the child costs, of the worker's CPU; below 0 when it costs less than it saves."""
+        return 1 - self.alone_seconds / self.apart_seconds
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it is below `MAX_SANDBOX_SHARE`."""
+        return self.share < MAX_SANDBOX_SHARE
+
+
+def report(tallies: Mapping[str, Tally], cost: SandboxCost | None) -> str:
+    """The campaigns as a Markdown table, the sum last; below it the cost of the sandbox, if it was measured."""
+    return "\n".join([*_table(tallies), *_cost(cost)])
+
+
+def _table(tallies: Mapping[str, Tally]) -> Iterator[str]:
+    columns = Tally.columns()
+    yield f"| {datetime.now(UTC):%Y-%m-%d} | {' | '.join(column.replace('_', ' ') for column in columns)} |"
+    yield f"| --- |{' ---: |' * len(columns)}"
+    for name, tally in tallies.items():
+        yield _line(name, [f"{getattr(tally, column):,}" for column in columns])
+    total = sum(tallies.values(), Tally())
+    yield _line("**all**", [f"**{getattr(total, column):,}**" for column in columns])
+
+
+def _line(name: str, cells: list[str]) -> str:
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _cost(cost: SandboxCost | None) -> Iterator[str]:
+    if cost:
+        yield ""
+        yield (
+            f"The sandbox costs {cost.share:.1%} of the worker's CPU: {cost.apart_seconds * 1000:.2f} ms a picture "
+            f"with the child process, {cost.alone_seconds * 1000:.2f} ms without."
+        )
