@@ -54,9 +54,9 @@ def run_secret_search(bench: Bench, *, patient: bool = True) -> Tally:
     said = _misuse(bench, customer, secrets, patient=patient)
     _poison(bench)
     secrets |= _own_secrets(bench) | {"a presigned link's signature": _signature(bench, customer)}
-    places = list(_places(bench, said))
-    findings = tuple(sorted(set(find(secrets, places))))
-    return Tally(cases=len(places), secrets=len(findings), findings=findings) + customer.tally
+    searched = list(places(bench, said))
+    findings = tuple(sorted(set(find(secrets, searched))))
+    return Tally(cases=len(searched), secrets=len(findings), findings=findings) + customer.tally
 
 
 def find(secrets: Mapping[str, str], places: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -85,9 +85,9 @@ def _misuse(bench: Bench, customer: Customer, secrets: Secrets, *, patient: bool
     _drop(bench, "secrets/unreadable.csv", sheet.replace(b"Input Image Urls", sheet[-200:]), f"{hook}d?token={token}")
     customer.until_ended(job, SECONDS)
     for action in ("retry", "redeliver"):
-        _until_settled(bench)
+        until_settled(bench)
         customer.request("POST", f"/job/{job}/{action}")
-    _until_settled(bench)
+    until_settled(bench)
     bad_hooks = (f"http://127.0.0.1/hook?token={token}", f"http://user:{token}@example.com/", f"http://[?{token}")
     return [customer.upload(sheet, webhook_url=url).text for url in bad_hooks]
 
@@ -128,7 +128,8 @@ def _drop(bench: Bench, name: str, sheet: bytes, webhook_url: str) -> None:
     until(lambda: bench.query("SELECT 1 FROM job_request WHERE source_key = %s", key), SECONDS, f"{key} becomes a job")
 
 
-def _until_settled(bench: Bench) -> None:
+def until_settled(bench: Bench) -> None:
+    """Wait until every job has ended, and its webhook with it."""
     until(lambda: not bench.query(_UNSETTLED), SECONDS, "every job is settled")
 
 
@@ -199,7 +200,7 @@ def _signature(bench: Bench, customer: Customer) -> str:
 # ── Where ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _places(bench: Bench, said: Iterable[str]) -> Iterator[tuple[str, str]]:
+def places(bench: Bench, said: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Everything that was written, a text each."""
     yield from (("the API's answer to a bad webhook_url", text) for text in said)
     yield from _logs(bench)

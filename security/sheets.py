@@ -65,13 +65,13 @@ DROPPED_NAMES = (
 
 def run_hostile_sheets(bench: Bench) -> Tally:
     """Formulas, sheets that cannot be read, and names of files."""
-    return _run_formulas(bench) + _run_unreadable(bench) + _run_file_names(bench) + _run_dropped_names(bench)
+    return run_formulas(bench) + _run_unreadable(bench) + _run_file_names(bench) + _run_dropped_names(bench)
 
 
 # ── Formulas ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _run_formulas(bench: Bench) -> Tally:
+def run_formulas(bench: Bench) -> Tally:
     """Every formula in every column of one sheet; all rows come back, and no cell is a formula any more."""
     customer = Customer(bench.info)
     good = f"http://{bench.shop.origin}/beside/{GOOD_NAME}"
