@@ -24,17 +24,16 @@ MUTATIONS = 40
 FOLDER_VARIABLE = "MALFORMED_DIR"
 
 
-def run_malformed_files(bench: Bench, mutations: int = MUTATIONS, folder: Path | None = None, every: int = 1) -> Tally:
-    """Every file as an image's.
+def run_malformed_files(bench: Bench, mutations: int = MUTATIONS, every: int = 1) -> Tally:
+    """Every file as an image's, with those of third parties that MALFORMED_DIR names, if it is set.
 
     Args:
         bench: Where.
         mutations: Damaged copies of every sound file.
-        folder: Files of third parties; by default those of the environment's MALFORMED_DIR, if it is set.
         every: Of how many files one is tried.
     """
-    third_party = os.environ.get(FOLDER_VARIABLE)
-    cases = list(hostile_files(mutations, folder or (Path(third_party) if third_party else None)))[::every]
+    folder = os.environ.get(FOLDER_VARIABLE)
+    cases = list(hostile_files(mutations, Path(folder) if folder else None))[::every]
     customer = Customer(bench.info)
     request_id = customer.place(sheet_of(bench.origin.add(http_answer(body)) for _, body in cases))
     customer.until_ended(request_id, SECONDS)

@@ -42,16 +42,11 @@ _CUSTOMERS_COLUMNS = ["source_url", "webhook_url"]
 Secrets = dict[str, str]
 
 
-def run_secret_search(bench: Bench, *, patient: bool = True) -> Tally:
-    """Do the run, and search.
-
-    Args:
-        bench: Where.
-        patient: With failures that are tried again, which takes half a minute.
-    """
+def run_secret_search(bench: Bench) -> Tally:
+    """Do the run, and search."""
     customer = Customer(bench.info)
     secrets = {name: token_urlsafe(24) for name in ("a webhook's query", "an image's query", "a redirect's query")}
-    said = _misuse(bench, customer, secrets, patient=patient)
+    said = _misuse(bench, customer, secrets)
     _poison(bench)
     secrets |= _own_secrets(bench) | {"a presigned link's signature": _signature(bench, customer)}
     searched = list(places(bench, said))
@@ -70,15 +65,14 @@ def find(secrets: Mapping[str, str], places: Iterable[tuple[str, str]]) -> Itera
 # ── The run ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _misuse(bench: Bench, customer: Customer, secrets: Secrets, *, patient: bool) -> list[str]:
+def _misuse(bench: Bench, customer: Customer, secrets: Secrets) -> list[str]:
     """Every way to fail that has a URL in it; the API's refusals."""
     token, hook = secrets["a webhook's query"], f"http://{bench.shop.origin}{HOOKS}"
     for tag in ("uploaded", "dropped"):
         bench.shop.refusals[f"{tag}?token={token}"] = REFUSALS
-    sheet = sheet_of(_image_urls(bench, secrets, patient=patient))
+    sheet = sheet_of(_image_urls(bench, secrets))
     job = customer.place(sheet, webhook_url=f"{hook}uploaded?token={token}")
-    unreachable = f"http://{bench.closed_origin}/hook" if patient else f"{hook}cancelled"
-    cancelled = customer.place(sheet, webhook_url=f"{unreachable}?token={token}")
+    cancelled = customer.place(sheet, webhook_url=f"http://{bench.closed_origin}/hook?token={token}")
     customer.request("POST", f"/job/{cancelled}/cancel")
     _drop(bench, "secrets/good.csv", sheet, f"{hook}dropped?token={token}")
     _drop(bench, "secrets/refused-hook.csv", sheet, f"http://169.254.169.254/hook?token={token}")
@@ -92,7 +86,7 @@ def _misuse(bench: Bench, customer: Customer, secrets: Secrets, *, patient: bool
     return [customer.upload(sheet, webhook_url=url).text for url in bad_hooks]
 
 
-def _image_urls(bench: Bench, secrets: Secrets, *, patient: bool) -> Iterator[str]:
+def _image_urls(bench: Bench, secrets: Secrets) -> Iterator[str]:
     signature, moved = secrets["an image's query"], secrets["a redirect's query"]
     query = f"?X-Amz-Signature={signature}"
     shop = f"http://{bench.shop.origin}/secret/"
@@ -115,10 +109,9 @@ def _image_urls(bench: Bench, secrets: Secrets, *, patient: bool) -> Iterator[st
         yield bench.origin.add(redirect(target), query)
     for answer in (http_answer(moved.encode()), b"HTTP/1.1 999999999999 " + moved.encode(), b"\0" + moved.encode()):
         yield bench.origin.add(answer, query)
-    if patient:
-        yield f"http://{bench.closed_origin}/a.jpg{query}"
-        yield bench.origin.add(http_answer(b"", "503 Service Unavailable"), query)
-        yield bench.origin.add(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n\xff\xd8", query)
+    yield f"http://{bench.closed_origin}/a.jpg{query}"
+    yield bench.origin.add(http_answer(b"", "503 Service Unavailable"), query)
+    yield bench.origin.add(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n\xff\xd8", query)
 
 
 def _drop(bench: Bench, name: str, sheet: bytes, webhook_url: str) -> None:
