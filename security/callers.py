@@ -1,6 +1,7 @@
 """Callers of a campaign's own, with the limits that it needs."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -17,24 +18,35 @@ LET_IN_SECONDS = 60.0
 PLENTY = 1_000_000
 
 
-def let_in(bench: Bench, name: str, *, daily_images: int = PLENTY, requests_per_minute: int = PLENTY) -> Caller:
-    """A new caller, once the API knows it; the attempts to find that out count among its requests.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a caller may have.
+
+    Attributes:
+        daily_images: Images a day.
+        requests_per_minute: Requests a minute.
+    """
+
+    daily_images: int = PLENTY
+    requests_per_minute: int = PLENTY
+
+
+def let_in(bench: Bench, limits: Mapping[str, Limits]) -> list[Caller]:
+    """New callers, once the API knows them; the requests that find that out count among theirs.
 
     Args:
         bench: Where.
-        name: Begins the caller's name, and makes it known in findings.
-        daily_images: Images a day that its jobs may have.
-        requests_per_minute: Requests that it may send.
+        limits: By the callers' names; one that is in already gets another token.
 
     Raises:
-        TimeoutError: The API does not let it in.
+        TimeoutError: The API does not let one in.
     """
     target = Target.local(bench.state_dir / "stack.json")
     book = Book(target.secretsmanager(), target.names["callers_secret_arn"])
-    token, _ = book.create(f"{name}-{uuid4().hex[:8]}", daily_images, requests_per_minute)
-    caller = Caller(replace(bench.info, token=token))
-    until(lambda: _is_known(caller), LET_IN_SECONDS, f"the caller {name} is let in")
-    return caller
+    tokens = [book.create(name, each.daily_images, each.requests_per_minute)[0] for name, each in limits.items()]
+    callers = [Caller(replace(bench.info, token=token)) for token in tokens]
+    until(lambda: all(map(_is_known, callers)), LET_IN_SECONDS, f"{', '.join(limits)} are let in")
+    return callers
 
 
 def authorization(caller: Caller) -> dict[str, str]:

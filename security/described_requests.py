@@ -19,13 +19,12 @@ from reliability.customer import CALL_SECONDS, GONE, GOOD, HOOKS, Caller, Sheet
 from reliability.ledger import ENDED
 from reliability.waiting import until
 from security.bench import Bench
-from security.callers import authorization, let_in
+from security.callers import Limits, authorization, let_in
 from security.tally import Tally
 
 Description = dict[str, Any]
 
 END_SECONDS = 60.0
-WORKERS = 4
 CHECKS = {
     # API Gateway has one answer for an unknown path and for a known path's other methods, and it is not 405.
     "unsupported_method": {"enabled": False},
@@ -47,7 +46,7 @@ def run_described_requests(bench: Bench, *, max_examples: int = 30, seed: int = 
     Returns:
         `cases` are requests; `wrong` are kinds of answers that are not as described, each with a request that gets it.
     """
-    caller = let_in(bench, "described")
+    (caller,) = let_in(bench, {"described": Limits()})
     description = _description(bench, _ended_jobs(bench, caller))
     schemathesis.openapi.media_type("text/csv", ROWS.map(lambda rows: _csv(bench, "described", rows)))
     settings = {"seed": seed, "generation": {"max-examples": max_examples, "no-shrink": True, "database": "none"}}
@@ -65,7 +64,7 @@ def compare(base_url: str, description: Description, settings: Mapping[str, Any]
         settings: Of Schemathesis, beside those that every run has.
     """
     fixed = {"base-url": base_url, "max-redirects": 0, "request-timeout": CALL_SECONDS, "checks": CHECKS}
-    config = schemathesis.Config.from_dict({**fixed, "continue-on-failure": True, "workers": WORKERS, **settings})
+    config = schemathesis.Config.from_dict({**fixed, "continue-on-failure": True, **settings})
     schema = schemathesis.openapi.from_dict(description, config=config)
     cases, server_errors, findings = 0, 0, dict[str, str]()
     for event in engine.from_schema(schema).execute():
