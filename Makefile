@@ -41,7 +41,8 @@ tokens: $(LOCAL) ## Who may call the running service: ARGS='list', 'create NAME'
 test: $(DEV) ## All tests but the long ones
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
-check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam validate
+check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam validate, pip check
+	$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -55,7 +56,7 @@ bench: $(DEV) ## Images per second, end to end; IMAGES=, CHECK=1 fails below the
 bench-sandbox: $(DEV) ## CPU and memory of decoding in a process of its own; ROUNDS=, CHECK=1 fails over the target
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.sandbox
 
-long: $(DEV) ## Tests that take minutes: kills, faults, long runs
+long: $(DEV) ## Tests that take minutes: kills, faults, long runs, fuzzing; FUZZ_SECONDS=60 a target
 	$(BIN)/pytest -s -m long
 
 reliability: $(DEV) ## Kills, duplicates, faults: the table in docs/reliability.md; RUNS=200
