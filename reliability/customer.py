@@ -253,6 +253,10 @@ class Caller:
         if not answer.ok and answer.json()["code"] != "nothing_to_retry":
             raise AssertionError(f"{request_id} is not retried: {answer.text}")
 
+    def cancel(self, request_id: str) -> None:
+        """Have no more images of a job begun."""
+        self._call("POST", f"/job/{request_id}/cancel")
+
     def status(self, request_id: str) -> dict[str, Any]:
         """The job as its owner sees it."""
         return self._call("GET", f"/job/status/{request_id}")

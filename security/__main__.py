@@ -16,7 +16,10 @@ from benchmarks.sandbox import cpu_seconds
 from reliability.report import write_table
 from security import bench
 from security.bench import Bench
+from security.described_requests import run_described_requests
+from security.fair_share import run_fair_share
 from security.files import run_malformed_files
+from security.load import run_load
 from security.origins import run_hostile_origins, run_unending_origins
 from security.report import PAGE, SandboxCost, report
 from security.secrets import run_secret_search
@@ -35,6 +38,9 @@ CAMPAIGNS: dict[str, Callable[[Bench], Tally]] = {
     "unending origins": run_unending_origins,
     "malformed files": run_malformed_files,
     "hostile sheets": run_hostile_sheets,
+    "requests as described": run_described_requests,
+    "load": run_load,
+    "fair share": run_fair_share,
     "secrets": run_secret_search,
 }
 

@@ -4,6 +4,7 @@ import pytest
 
 from reliability.customer import Sheet
 from security import secrets
+from security.fair_share import run_fair_share
 from security.files import run_malformed_files
 from security.origins import run_hostile_origins, run_unending_origins
 from security.secrets import run_secret_search
@@ -38,6 +39,15 @@ def test_some_malformed_files_end_in_a_picture_or_a_reason(bench):
 
 def test_formulas_come_back_as_text(bench):
     check(bench, run_formulas, 90)
+
+
+def test_ten_rows_wait_for_few_of_another_callers_many(bench):
+    check(bench, lambda bench: run_fair_share(bench, 2000), 10)
+
+
+@pytest.mark.long
+def test_ten_rows_wait_for_few_of_another_callers_twenty_thousand(bench):
+    check(bench, run_fair_share, 10)
 
 
 @pytest.mark.long

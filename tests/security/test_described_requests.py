@@ -94,8 +94,8 @@ def test_an_api_that_does_not_answer_is_a_finding():
 
 
 @pytest.mark.xdist_group("security")
-def test_every_answer_of_the_service_is_as_described(attacked):
-    tally = run_described_requests(attacked, max_examples=2)
+def test_every_answer_of_the_service_is_as_described(bench):
+    tally = bench.run(lambda bench: run_described_requests(bench, max_examples=2))
 
     assert tally.findings == ()
     assert tally.server_errors == 0
@@ -104,8 +104,8 @@ def test_every_answer_of_the_service_is_as_described(attacked):
 
 @pytest.mark.long
 @pytest.mark.xdist_group("security")
-def test_every_answer_is_as_described_in_many_more_requests(attacked):
-    tally = run_described_requests(attacked, max_examples=100)
+def test_every_answer_is_as_described_in_many_more_requests(bench):
+    tally = bench.run(lambda bench: run_described_requests(bench, max_examples=100))
 
     assert tally.findings == ()
     assert tally.server_errors == 0

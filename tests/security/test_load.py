@@ -28,8 +28,8 @@ def test_an_answer_that_is_not_as_promised_is_counted_with_a_finding(answer, ser
 
 
 @pytest.mark.xdist_group("security")
-def test_a_few_uploads_at_once_end_beside_slow_clients_and_callers_over_their_limits(attacked):
-    tally = run_load(attacked, connections=6, slow_connections=6)
+def test_a_few_uploads_at_once_end_beside_slow_clients_and_callers_over_their_limits(bench):
+    tally = bench.run(lambda bench: run_load(bench, connections=6, slow_connections=6))
 
     assert tally.findings == ()
     assert tally.is_clean
@@ -37,8 +37,8 @@ def test_a_few_uploads_at_once_end_beside_slow_clients_and_callers_over_their_li
 
 @pytest.mark.long
 @pytest.mark.xdist_group("security")
-def test_two_hundred_uploads_at_once_end(attacked):
-    tally = run_load(attacked)
+def test_two_hundred_uploads_at_once_end(bench):
+    tally = run_load(bench)
 
     assert tally.findings == ()
     assert tally.is_clean
