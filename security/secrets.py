@@ -4,6 +4,8 @@ What the customer's own data are is left out: the URLs of its images and webhook
 finished ones.
 """
 
+import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,7 +18,7 @@ import psutil
 
 from imagejobs.result_sheet import RESULT_COLUMNS
 from local.database import NAME as DATABASE_NAME
-from local.deploy import DATABASE_SECRET_NAME
+from local.deploy import CALLER, DATABASE_SECRET_NAME
 from local.ministack import client_options, session
 from reliability.customer import HOOKS
 from reliability.waiting import until
@@ -35,6 +37,7 @@ REFUSALS = 2
 SHORT_VISIBILITY = {"VisibilityTimeout": "1"}
 
 _UNSETTLED = "SELECT 1 FROM job_request WHERE settled_at IS NULL"
+_RESULT_OF_CALLER = "SELECT request_id::text FROM job_request WHERE result_key IS NOT NULL AND owner = %s LIMIT 1"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 # The customer's own, beside which nothing of theirs may stand.
 _CUSTOMERS_COLUMNS = ["source_url", "webhook_url"]
@@ -186,7 +189,7 @@ def _keys(processes: Iterable[int]) -> Iterator[tuple[str, str]]:
 
 def _signature(bench: Bench, customer: Customer) -> str:
     """Of a link to a finished CSV that was handed out."""
-    ((request_id,),) = bench.query("SELECT request_id::text FROM job_request WHERE result_key IS NOT NULL LIMIT 1")
+    ((request_id,),) = bench.query(_RESULT_OF_CALLER, CALLER)
     return parse_qs(urlsplit(customer.result(request_id)[0]).query)["X-Amz-Signature"][0]
 
 
@@ -244,12 +247,12 @@ def _tables(bench: Bench) -> Iterator[tuple[str, str]]:
 
 def _results(bench: Bench) -> Iterator[tuple[str, str]]:
     """The service's own columns of finished CSVs, and why sheets could not be read."""
-    customer = Customer(bench.info)
-    for (request_id,) in bench.query("SELECT request_id::text FROM job_request WHERE result_key IS NOT NULL"):
-        header, *rows = customer.result(request_id)[1]
+    s3 = session().client("s3", **client_options(bench.port))
+    for key, version in bench.query("SELECT result_key, result_version FROM job_request WHERE result_key IS NOT NULL"):
+        body = s3.get_object(Bucket=bench.info.bucket, Key=key, VersionId=version)["Body"].read()
+        header, *rows = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""))
         own = len(header) - len(RESULT_COLUMNS)
         yield from (("a finished CSV's own columns", "\n".join(row[own:])) for row in rows)
-    s3 = session().client("s3", **client_options(bench.port))
     for found in s3.list_objects_v2(Bucket=bench.info.bucket, Prefix="results/").get("Contents", []):
         if found["Key"].endswith(".error.json"):
             body = s3.get_object(Bucket=bench.info.bucket, Key=found["Key"])["Body"].read()
