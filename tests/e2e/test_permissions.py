@@ -27,11 +27,11 @@ def without(client: Client, function: str, action: str) -> Iterator[None]:
 
 
 def logged(client: Client, function: str) -> str:
-    """What a function has logged so far."""
+    """What a function has logged so far; its log group begins with its first line."""
     logs = client.aws("logs")
-    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
-    (group,) = (name for name in groups if f"-{function}-" in name)
-    return "\n".join(event["message"] for event in logs.filter_log_events(logGroupName=group)["events"])
+    names = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    pages = [logs.filter_log_events(logGroupName=name)["events"] for name in names if f"-{function}-" in name]
+    return "\n".join(event["message"] for page in pages for event in page)
 
 
 def refusals(client: Client, function: str, action: str) -> int:
