@@ -58,6 +58,6 @@ def _cost(cost: SandboxCost | None) -> Iterator[str]:
     if cost:
         yield ""
         yield (
-            f"The sandbox costs {cost.share:.1%} of the worker's CPU: {cost.apart_seconds * 1000:.2f} ms a picture "
-            f"with the child process, {cost.alone_seconds * 1000:.2f} ms without."
+            f"A picture takes {cost.apart_seconds * 1000:.2f} ms of CPU with the child process and "
+            f"{cost.alone_seconds * 1000:.2f} ms without: the sandbox costs {cost.share:.1%} of the worker's CPU."
         )

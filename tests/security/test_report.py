@@ -16,7 +16,8 @@ def test_the_table_adds_up_and_ends_with_the_cost_of_the_sandbox():
     assert lines[0].endswith("| cases | private connections | worker deaths | server errors | secrets | wrong |")
     assert lines[2] == "| hostile URLs | 1,200 | 0 | 0 | 0 | 0 | 0 |"
     assert lines[4] == "| **all** | **1,201** | **0** | **0** | **0** | **2** | **0** |"
-    assert lines[-1].startswith("The sandbox costs 3.0% of the worker's CPU: 100.00 ms a picture")
+    assert lines[-1].startswith("A picture takes 100.00 ms of CPU with the child process")
+    assert lines[-1].endswith("the sandbox costs 3.0% of the worker's CPU.")
 
 
 @pytest.mark.parametrize(("apart", "is_low"), [(0.1, True), (0.105, True), (0.106, False), (0.2, False)])
