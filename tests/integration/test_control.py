@@ -10,12 +10,14 @@ from threading import Thread
 import pytest
 
 from imagejobs.database import Database
+from imagejobs.destinations import ANY_PUBLIC_HOST
 from imagejobs.errors import JobEnded
 from imagejobs.queues import Queue
 from imagejobs.steps import compress as compress_step
 from imagejobs.steps import control as control_step
 from imagejobs.steps import fan_out as fan_out_step
 from imagejobs.steps.control import Control
+from imagejobs.steps.fan_out import FanOut
 from imagejobs.steps.sweep import OLDER_THAN_SECONDS
 from imagejobs.webhook import RETRY_DELAYS_SECONDS
 from tests.integration.handlers import (
@@ -38,7 +40,7 @@ from tests.integration.handlers import (
     sqs_event,
     wait_until_blocked,
 )
-from tests.integration.jobs import executions, images_of, job_of, query, received, rows_in, sheet, upload
+from tests.integration.jobs import executions, images_of, job_of, plenty, query, received, rows_in, sheet, upload
 from tests.unit.fetch_helpers import http_answer, origin, says
 from tests.unit.image_helpers import encode, noise
 
@@ -247,6 +249,32 @@ def test_repeating_a_retry_begins_no_other_generation_until_that_one_has_ended(f
 
     assert answers == [2, 2, 2, 3]
     assert statuses(database, request_id) == ["PENDING", "COMPLETED"]
+
+
+def test_a_fan_out_that_slept_through_the_end_of_its_generation_moves_no_cursor_of_the_next(
+    functions, database, bucket, connect, control, row_queue, upload_queue, finalizer, monkeypatch
+):
+    """Or the rows of the next would count as sent, and nobody would send them."""
+    fan_out = FanOut(bucket, Database(connect), row_queue, upload_queue, 200, finalizer, "drop", 9, "", ANY_PUBLIC_HOST)
+    request_id, source = upload(database, bucket, sheet(A, B))
+    ring_rows = row_queue.ring_rows
+
+    def ring_and_sleep(rows):
+        ring_rows(rows)
+        monkeypatch.setattr(row_queue, "ring_rows", ring_rows)
+        finish(database, request_id, failing={(1, 1), (2, 1)})
+        close(functions, request_id)
+        control.retry("shop", request_id)
+
+    monkeypatch.setattr(row_queue, "ring_rows", ring_and_sleep)
+    fan_out.run(source, plenty)
+    received(row_queue)
+
+    assert job_of(database, request_id)["rows_sent"] == 0
+    fan_out.run(source, plenty)
+    fan_out.database.close()
+
+    assert [(message.row.row_number, message.row.generation) for message in received(row_queue)] == [(1, 2), (2, 2)]
 
 
 def test_a_job_that_has_not_ended_yet_is_not_retried(functions, database, bucket):

@@ -166,11 +166,13 @@ WHERE settled_at IS NULL AND status = 'PROCESSING' AND finalizable_at IS NULL AN
                   WHERE image.request_id = job.request_id AND image.lease_token IS NOT NULL);
 
 -- begin_generation --
--- What is left to do decides where it begins: rows to be sent again, or nothing but the finished CSV.
+-- What is left to do decides where it begins: rows to be sent again, or nothing but the finished CSV. A fan-out that
+-- still holds its lease loses it: the cursor that it would move is the earlier generation's.
 UPDATE job_request
 SET generation = generation + 1, status = 'PROCESSING', completion_percentage = 0, error_message = NULL,
     cancelled_at = NULL, images_kept = images_completed, images_failed = 0,
     rows_sent = CASE WHEN images_failed > 0 THEN 0 ELSE rows_total END, fan_out_attempt = 0,
+    fan_out_token = NULL, fan_out_leased_until = NULL,
     finalizable_at = CASE WHEN images_failed = 0 THEN now() END, settled_at = NULL,
     finalizer_run = 1, first_attempt = 1, updated_at = now()
 WHERE request_id = %(request_id)s
