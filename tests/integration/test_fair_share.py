@@ -1,18 +1,22 @@
 """How many images of one job are sent and not done: no more than those keep another caller's rows waiting."""
 
+from contextlib import closing
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
 from imagejobs.bucket import ObjectVersion
 from imagejobs.destinations import ANY_PUBLIC_HOST
 from imagejobs.jobs import ring_for_more
+from imagejobs.queries import statement
 from imagejobs.steps.fan_out import FanOut
 from tests.integration.handlers import completed, deliver, end_images, lease_row
 from tests.integration.jobs import executions, job_of, plenty, query, received, rows_in, sheet, upload
 
 ROOM = 4
 A = "https://shop.example/a.jpg"
+END_IMAGES = "UPDATE compressed_images SET status = 'FAILED', error_code = 'not_an_image', error_message = 'No image.'"
 
 
 @pytest.fixture
@@ -127,6 +131,39 @@ def test_a_worker_rings_for_a_job_that_has_room(functions, database, bucket, row
 
     assert job_of(database, request_id)["images_failed"] == 5
     assert set(bells(upload_queue)) == {source}
+
+
+@pytest.mark.parametrize("name", ["list_jobs_with_room", "lease_fan_out", "list_stalled_fan_outs", "list_rows_to_send"])
+def test_what_is_out_is_counted_without_going_through_what_is_done(database, bucket, connect, fan_out, name):
+    """As every batch asks for it, of jobs of up to a million images, whatever the statistics make Postgres believe."""
+    request_id, source = upload(database, bucket, sheet(*[A] * 3000))
+    fan_out.run(source, plenty)
+    query(connect, f"{END_IMAGES} WHERE row_number <= 2900")
+    query(connect, "UPDATE job_request SET rows_sent = 2960, updated_at = now() - interval '1 hour'")
+    parameters = {
+        "request_id": request_id,
+        "request_ids": [request_id],
+        "source_version": source.version,
+        "token": uuid4(),
+        "lease_seconds": 45,
+        "older_than_seconds": 45,
+        "limit": 10,
+        "max_images_out": 20,
+    }
+    with closing(connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("ANALYZE compressed_images")
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement(name)}", parameters)
+        ((plan,),) = cursor.fetchone()
+
+    assert {scan["Index Name"] for scan in scans_of_images(plan["Plan"])} == {"compressed_images_pending"}
+    assert max(scan["Actual Rows"] for scan in scans_of_images(plan["Plan"])) == 20
+
+
+def scans_of_images(node):
+    if node.get("Relation Name") == "compressed_images":
+        yield {"Index Name": None, **node}
+    for child in node.get("Plans", ()):
+        yield from scans_of_images(child)
 
 
 def test_a_sweep_rings_for_a_job_with_room_alone(

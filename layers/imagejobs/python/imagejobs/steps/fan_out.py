@@ -179,21 +179,17 @@ class FanOut:
 
     def _send(self, job: Mapping[str, Any], lease: "Lease") -> None:
         """Messages for staged rows, from the cursor on, as long as there is room for their images."""
-        after_row = job["rows_sent"]
-        while rows := self._rows_to_send(job, after_row):
+        while rows := self._rows_to_send(job):
             lease.keep()
             self.row_queue.ring_rows(rows)
-            after_row = rows[-1].row_number
-            if not self.database.execute("advance_rows_sent", {**_lease_of(job), "row_number": after_row}):
+            cursor = {**_lease_of(job), "row_number": rows[-1].row_number}
+            if not self.database.execute("advance_rows_sent", cursor):
                 raise _LeaseLost
         self.database.execute("finish_sending", _lease_of(job))
 
-    def _rows_to_send(self, job: Mapping[str, Any], after_row: int) -> list[Row]:
-        window = {"after_row": after_row, "limit": SEND_IMAGES, "max_images_out": self.max_images_out}
-        return [
-            Row.from_record({**job, **found})
-            for found in self.database.fetch_all("list_rows_to_send", {"request_id": job["request_id"], **window})
-        ]
+    def _rows_to_send(self, job: Mapping[str, Any]) -> list[Row]:
+        room = {"request_id": job["request_id"], "limit": SEND_IMAGES, "max_images_out": self.max_images_out}
+        return [Row.from_record({**job, **found}) for found in self.database.fetch_all("list_rows_to_send", room)]
 
 
 def _known_options(metadata: Mapping[str, str]) -> dict[str, str]:

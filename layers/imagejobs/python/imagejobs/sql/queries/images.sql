@@ -3,13 +3,13 @@ COPY compressed_images (request_id, row_number, position, product_name, source_u
 
 -- list_rows_to_send --
 -- The rows of the next images, as many as there is room for; the last row may have more than that.
-SELECT DISTINCT row_number FROM (
+SELECT DISTINCT next.row_number FROM job_request AS job CROSS JOIN LATERAL (
     SELECT row_number FROM compressed_images
-    WHERE request_id = %(request_id)s AND row_number > %(after_row)s AND status = 'PENDING'
+    WHERE request_id = job.request_id AND row_number > job.rows_sent AND status = 'PENDING'
     ORDER BY row_number
-    LIMIT (SELECT least(%(limit)s, greatest(0, %(max_images_out)s - count(*))) FROM compressed_images
-           WHERE request_id = %(request_id)s AND row_number <= %(after_row)s AND status = 'PENDING')
-) AS next ORDER BY row_number;
+    LIMIT (SELECT least(%(limit)s, %(max_images_out)s - {images_out}))
+) AS next
+WHERE job.request_id = %(request_id)s ORDER BY next.row_number;
 
 -- lease_images --
 -- Whoever holds the lease works on the image. Images whose earlier lease ran out without a word may be what killed

@@ -30,9 +30,12 @@ SELECT * FROM job_request WHERE request_id = %(request_id)s AND owner = %(owner)
 SELECT * FROM job_request WHERE request_id = %(request_id)s AND owner = %(owner)s FOR UPDATE;
 
 -- images_out --
--- Of a job: those that are sent and not done.
-(SELECT count(*) FROM compressed_images AS image
- WHERE image.request_id = job.request_id AND image.status = 'PENDING' AND image.row_number <= job.rows_sent)
+-- Of a job: those that are sent and not done, counted back from the cursor until there are as many as may be: what lies
+-- further back is mostly done, and must not be gone through with every batch.
+(SELECT count(*) FROM (
+    SELECT FROM compressed_images AS image
+    WHERE image.request_id = job.request_id AND image.status = 'PENDING' AND image.row_number <= job.rows_sent
+    ORDER BY image.row_number DESC LIMIT %(max_images_out)s) AS sent)
 
 -- lease_fan_out --
 UPDATE job_request AS job
