@@ -3,6 +3,7 @@
 import ctypes
 import os
 import resource
+import signal
 import socket
 import time
 
@@ -61,6 +62,8 @@ def reach(_: bytes):
         "program": lambda: os.execv("/bin/true", ["true"]),
         "signal to the parent": lambda: os.kill(PARENT, 0),
         "limits of the parent": lambda: resource.prlimit(PARENT, resource.RLIMIT_NOFILE),
+        "outliving the parent": lambda: signal.signal(signal.SIGIO, signal.SIG_IGN),
+        "putting off its end": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO]),
     }
     raise errors.ImageUnreadable(f"Open: {[name for name, way in ways.items() if is_open(way)]}.")
 
