@@ -11,7 +11,8 @@ from uuid import UUID, uuid5
 from psycopg2.extras import Json
 
 from imagejobs.bucket import IMAGE_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
-from imagejobs.database import Database, Transaction
+from imagejobs.database import Database, Row, Transaction
+from imagejobs.errors import JobNotFound
 
 if TYPE_CHECKING:
     from imagejobs.queues import Queue
@@ -41,6 +42,30 @@ class Drop:
     owner: str
     options: Mapping[str, str]
     webhook_url: str | None
+
+
+def owned_job(database: Database, owner: str, request_id: UUID) -> Row:
+    """A caller's job.
+
+    Raises:
+        JobNotFound: Unknown, or another caller's.
+    """
+    return _found(database.fetch_one("get_owned_job", {"request_id": request_id, "owner": owner}), request_id)
+
+
+def lock_owned_job(transaction: Transaction, owner: str, request_id: UUID) -> Row:
+    """A caller's job, which nobody else changes until the transaction ends.
+
+    Raises:
+        JobNotFound: Unknown, or another caller's.
+    """
+    return _found(transaction.fetch_one("lock_owned_job", {"request_id": request_id, "owner": owner}), request_id)
+
+
+def _found(job: Row | None, request_id: UUID) -> Row:
+    if job is None:
+        raise JobNotFound(f"There is no job {request_id}.")
+    return job
 
 
 def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:

@@ -23,13 +23,12 @@ from imagejobs.database import Database, Row, Transaction
 from imagejobs.destinations import Destinations
 from imagejobs.errors import (
     IdempotencyKeyReused,
-    JobNotFound,
     RequestIdInvalid,
     RequestInvalid,
     ResultNotReady,
     SheetTooLarge,
 )
-from imagejobs.jobs import result_url, totals
+from imagejobs.jobs import owned_job, result_url, totals
 from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
 from imagejobs.options import CompressionOptions
 from imagejobs.sheet import check_sheet
@@ -155,7 +154,7 @@ def job_status(database: Database, *, owner: str, request_id: UUID, base_url: st
     Raises:
         JobNotFound: Unknown, or another caller's.
     """
-    job = _owned_job(database, owner, request_id)
+    job = owned_job(database, owner, request_id)
     return {
         "request_id": str(request_id),
         "status": job["status"],
@@ -176,7 +175,7 @@ def result_link(database: Database, bucket: Bucket, *, owner: str, request_id: U
         JobNotFound: Unknown, or another caller's.
         ResultNotReady: The job has not ended, or ended without a finished CSV.
     """
-    job = _owned_job(database, owner, request_id)
+    job = owned_job(database, owner, request_id)
     if not job["result_key"]:
         raise ResultNotReady(
             f"The job is {job['status']} and has no finished CSV"
@@ -204,7 +203,7 @@ def list_images(
     Raises:
         JobNotFound: Unknown, or another caller's.
     """
-    _owned_job(database, owner, request_id)
+    owned_job(database, owner, request_id)
     parameters = {
         "request_id": request_id,
         "after_row": after[0],
@@ -215,13 +214,6 @@ def list_images(
     page = rows[:limit]
     following = f"{page[-1]['row_number']}-{page[-1]['position']}" if len(rows) > limit else None
     return {"images": [{**image, "image_id": str(image["image_id"])} for image in page], "next": following}
-
-
-def _owned_job(database: Database, owner: str, request_id: UUID) -> Row:
-    job = database.fetch_one("get_owned_job", {"request_id": request_id, "owner": owner})
-    if job is None:
-        raise JobNotFound(f"There is no job {request_id}.")
-    return job
 
 
 def _timestamp(moment: datetime) -> str:

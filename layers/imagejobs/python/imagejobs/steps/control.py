@@ -12,9 +12,9 @@ from uuid import UUID
 
 from imagejobs.bucket import ObjectVersion
 from imagejobs.database import Database, Row, Transaction
-from imagejobs.errors import JobCancelled, JobEnded, JobNotEnded, JobNotFound, NothingToRetry, NoWebhook
+from imagejobs.errors import JobCancelled, JobEnded, JobNotEnded, NothingToRetry, NoWebhook
 from imagejobs.executions import Finalizer
-from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, CANCELLED_MESSAGE, TERMINAL, event_id, refuse_in
+from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, CANCELLED_MESSAGE, TERMINAL, event_id, lock_owned_job, refuse_in
 from imagejobs.queues import Queue
 from imagejobs.usage import reserve_images
 
@@ -82,15 +82,8 @@ class Control:
         return event_id(job)
 
 
-def _lock(transaction: Transaction, owner: str, request_id: UUID) -> Row:
-    job = transaction.fetch_one("lock_owned_job", {"request_id": request_id, "owner": owner})
-    if job is None:
-        raise JobNotFound(f"There is no job {request_id}.")
-    return job
-
-
 def _retry(owner: str, request_id: UUID, daily_images: int | None, transaction: Transaction) -> Row:
-    job = _lock(transaction, owner, request_id)
+    job = lock_owned_job(transaction, owner, request_id)
     if job["status"] not in TERMINAL:
         if job["generation"] == 1:
             raise JobNotEnded(f"The job is {job['status']}; retry it when it has ended.")
@@ -107,7 +100,7 @@ def _retry(owner: str, request_id: UUID, daily_images: int | None, transaction: 
 
 
 def _cancel(owner: str, request_id: UUID, transaction: Transaction) -> None:
-    job = _lock(transaction, owner, request_id)
+    job = lock_owned_job(transaction, owner, request_id)
     if job["cancelled_at"]:
         return
     if job["finalizable_at"]:
@@ -127,10 +120,10 @@ def _end_images(job: Mapping[str, Any], transaction: Transaction) -> None:
 
 
 def _redeliver(owner: str, request_id: UUID, transaction: Transaction) -> Row:
-    job = _lock(transaction, owner, request_id)
+    job = lock_owned_job(transaction, owner, request_id)
     if not job["webhook_url"]:
         raise NoWebhook("The job was uploaded without a webhook_url.")
     if job["status"] not in TERMINAL:
         raise JobNotEnded(f"The job is {job['status']}; its webhook is sent when it has ended.")
     transaction.execute("redeliver_webhook", {"request_id": request_id, "event_id": event_id(job)})
-    return _lock(transaction, owner, request_id)
+    return lock_owned_job(transaction, owner, request_id)
