@@ -7,6 +7,7 @@ import re
 import yaml
 
 from imagejobs import errors
+from imagejobs.callers import CACHE_SECONDS
 from imagejobs.limits import MAX_UPLOAD_BYTES
 from tests.template.expansion import ROOT, logical_id
 from tests.template.python_code import handler_path, parse
@@ -134,7 +135,16 @@ def test_authorizer_is_a_lambda_that_is_given_the_token(expanded):
 def test_a_revoked_token_works_for_a_minute_at_most(expanded):
     (scheme,) = body(expanded)["components"]["securitySchemes"].values()
 
-    assert scheme["x-amazon-apigateway-authorizer"]["authorizerResultTtlInSeconds"] <= 60
+    gateway_seconds = scheme["x-amazon-apigateway-authorizer"]["authorizerResultTtlInSeconds"]
+
+    assert CACHE_SECONDS + gateway_seconds <= 60
+
+
+def test_all_callers_together_are_throttled(expanded):
+    (of_every_route,) = expanded.the("AWS::ApiGateway::Stage")["MethodSettings"]
+
+    assert (of_every_route["ResourcePath"], of_every_route["HttpMethod"]) == ("/*", "*")
+    assert 0 < of_every_route["ThrottlingRateLimit"] <= of_every_route["ThrottlingBurstLimit"]
 
 
 def test_functions_behind_the_api_end_before_it_gives_up(expanded):

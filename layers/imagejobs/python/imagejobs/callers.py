@@ -15,8 +15,8 @@ from imagejobs.settings import required
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
-# How long a revoked token may still work in a warm environment.
-CACHE_SECONDS = 60.0
+# How long a revoked token may still work in a warm environment; API Gateway keeps the answer for as long after that.
+CACHE_SECONDS = 30.0
 # How long an unknown one is taken for wrong before the secret is asked again: it may be new.
 DOUBT_SECONDS = 5.0
 
@@ -48,7 +48,7 @@ class Caller:
 
 
 class Callers:
-    """The callers in a Secrets Manager secret, read again every minute.
+    """The callers in a Secrets Manager secret, read again twice a minute.
 
     Args:
         client: A boto3 Secrets Manager client.
