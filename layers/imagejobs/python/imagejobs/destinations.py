@@ -17,6 +17,7 @@ IPNetwork: TypeAlias = IPv4Network | IPv6Network
 
 # An address or a prefix in CIDR notation: neither a netmask, which may be read in two ways, nor a zone.
 _NETWORK = re.compile(r"[0-9a-f:.]+(/[0-9]{1,3})?")
+_IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 class EntryInvalid(ValueError):
@@ -47,10 +48,12 @@ class HostList:
         names, suffixes, networks = set(), [], []
         for entry in _entries(text):
             name = entry.removeprefix("*.")
-            if is_host_name(name):
-                names.add(entry) if name == entry else suffixes.append(f".{name}")
-            else:
+            if not is_host_name(name):
                 networks.append(_network(entry))
+            elif name == entry:
+                names.add(name)
+            else:
+                suffixes.append(f".{name}")
         return cls(frozenset(names), tuple(suffixes), tuple(networks))
 
     @property
@@ -125,14 +128,16 @@ def _entries(text: str) -> list[str]:
 
 def _network(entry: str) -> IPNetwork:
     try:
-        if _NETWORK.fullmatch(entry):
-            return ip_network(entry)
+        network = ip_network(entry) if _NETWORK.fullmatch(entry) else None
     except ValueError:
-        pass
-    raise EntryInvalid(
-        f'the entry "{entry}" is not a host name (img.shop.example), a suffix (*.shop.example), an IP address, '
-        "or a network that begins where its prefix does (203.0.113.0/24)"
-    )
+        network = None
+    # One of mapped addresses would look as if it held for the IPv4 addresses in it.
+    if network is None or (isinstance(network, IPv6Network) and network.subnet_of(_IPV4_MAPPED)):
+        raise EntryInvalid(
+            f'the entry "{entry}" is not a host name (img.shop.example), a suffix (*.shop.example), an IP address, '
+            "or a network that begins where its prefix does (203.0.113.0/24)"
+        )
+    return network
 
 
 def _origin(entry: str) -> str:
