@@ -60,6 +60,12 @@ def test_encoding_that_cannot_be_guessed_is_refused_without_a_name():
     assert error.message == "Line 2: the file is not UTF-8. Save it as CSV UTF-8."
 
 
+def test_a_lone_surrogate_is_refused_with_its_line():
+    half_a_character = "\ud800".encode(errors="surrogatepass")
+
+    assert refusal_of((HEADER + ROW + "2,Va").encode() + half_a_character).line_number == 3
+
+
 def test_line_of_a_wrong_byte_is_right_far_into_a_large_file():
     rows = "".join(f"{number},Größe,https://example.com/a.jpg\r\n" for number in range(1, 20_001))
     data = HEADER.encode() + rows.encode() + b"x,Caf\xe9,y\r\n" + rows.encode()
