@@ -11,7 +11,7 @@ from imagejobs.queues import BATCH_MESSAGES
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
-    from mypy_boto3_sqs.type_defs import MessageTypeDef
+    from mypy_boto3_sqs.type_defs import MessageTypeDef, SendMessageBatchRequestEntryTypeDef
 
 # Time for looking through the queue: a letter that shows a second time means that it was not enough.
 HIDDEN_SECONDS = 300
@@ -29,6 +29,7 @@ class Letter:
         body: What it says.
         receive_count: Deliveries so far, this one included.
         sent_at: When it was sent, before it was dead-lettered.
+        group: Its message group, between which SQS shares the receivers out; None for a letter without.
     """
 
     message_id: str
@@ -36,6 +37,7 @@ class Letter:
     body: str
     receive_count: int
     sent_at: datetime
+    group: str | None = None
 
     @classmethod
     def from_message(cls, message: "MessageTypeDef") -> "Letter":
@@ -43,7 +45,13 @@ class Letter:
         attributes = message["Attributes"]
         sent_at = datetime.fromtimestamp(int(attributes["SentTimestamp"]) / 1000, UTC)
         receive_count = int(attributes["ApproximateReceiveCount"])
-        return cls(message["MessageId"], message["ReceiptHandle"], message["Body"], receive_count, sent_at)
+        group = attributes.get("MessageGroupId")
+        return cls(message["MessageId"], message["ReceiptHandle"], message["Body"], receive_count, sent_at, group)
+
+    def as_entry(self, index: int) -> "SendMessageBatchRequestEntryTypeDef":
+        """The entry of a batch that says the same again."""
+        entry: SendMessageBatchRequestEntryTypeDef = {"Id": str(index), "MessageBody": self.body}
+        return {**entry, "MessageGroupId": self.group} if self.group else entry
 
     @property
     def subject(self) -> str:
@@ -99,7 +107,7 @@ class DeadLetterQueue:
         """
         answer = self.client.send_message_batch(
             QueueUrl=self.source_url,
-            Entries=[{"Id": str(index), "MessageBody": letter.body} for index, letter in enumerate(letters)],
+            Entries=[letter.as_entry(index) for index, letter in enumerate(letters)],
         )
         sent = [letters[int(entry["Id"])] for entry in answer.get("Successful", [])]
         return self._delete(sent) if sent else []
@@ -122,7 +130,7 @@ class DeadLetterQueue:
             MaxNumberOfMessages=BATCH_MESSAGES,
             VisibilityTimeout=HIDDEN_SECONDS,
             WaitTimeSeconds=WAIT_SECONDS,
-            AttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+            AttributeNames=["SentTimestamp", "ApproximateReceiveCount", "MessageGroupId"],
         )
         return [Letter.from_message(message) for message in answer.get("Messages", [])]
 

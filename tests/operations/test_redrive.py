@@ -148,6 +148,16 @@ def test_letters_go_back_to_the_queue_that_they_came_from(row_letters, count):
     assert waiting(row_letters) == []
 
 
+def test_a_letter_goes_back_in_its_callers_message_group(target, row_letters):
+    client = row_letters.client
+    client.send_message(QueueUrl=row_letters.url, MessageBody=json.dumps(rows(1)[0]), MessageGroupId="shop")
+
+    assert redrive_letters(row_letters, dry_run=False) == 0
+
+    answer = client.receive_message(QueueUrl=row_letters.source_url, AttributeNames=["MessageGroupId"])
+    assert [message["Attributes"]["MessageGroupId"] for message in answer["Messages"]] == ["shop"]
+
+
 def test_files_go_to_the_upload_queue_and_rows_to_the_row_queue(target, row_letters, upload_letters):
     put(row_letters, *rows(1))
     put(upload_letters, FILE)
