@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-OUTCOMES = frozenset({"smaller", "unchanged"})
+OUTCOMES = frozenset({"smaller", "unchanged", "converted"})
+ENCODERS = frozenset({"jpeg", "jpegli", "webp", "webp-lossless", "avif", "png", "png-palette", "gif"})
 
 MEDIA_TYPES = {
     "jpeg": ("image/jpeg", "jpg"),
@@ -24,7 +25,11 @@ class CompressedImage:
         extension: Of a file name, without the dot: "jpg", "png", "webp" or "gif".
         width: Columns in pixels, as a person sees it.
         height: Rows in pixels, as a person sees it.
-        outcome: "smaller", or "unchanged" when the coded picture is the input's own, and only the file is built anew.
+        outcome: "smaller", "converted" when it is that in another format, or "unchanged" when the coded picture is the
+            input's own, and only the file is built anew.
+        encoder: One of `ENCODERS`; None for "unchanged".
+        encoder_quality: The number that the encoder was given; None when it takes none.
+        score: SSIMULACRA2 against the input, when it was asked for; None otherwise.
     """
 
     body: bytes
@@ -34,3 +39,6 @@ class CompressedImage:
     width: int
     height: int
     outcome: str
+    encoder: str | None = None
+    encoder_quality: int | None = None
+    score: float | None = None

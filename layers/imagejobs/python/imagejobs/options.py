@@ -2,11 +2,52 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from imagejobs import errors
+
+FORMATS = ("keep", "jpeg", "webp", "avif", "auto")
+EFFORTS = ("normal", "max")
+MAX_SIDE_PIXELS = 65_535
+"""JPEG's own limit (ITU-T T.81, Y and X of the frame header)."""
+
+_YES_OR_NO = {"true": True, "false": False}
+
+
+def _read_number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,5}", text) or not least <= int(text) <= most:
+            raise ValueError(f"a whole number from {least} to {most} is allowed")
+        return int(text)
+
+    return read
+
+
+def _read_choice(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{', '.join(choices[:-1])} and {choices[-1]} are allowed")
+        return text
+
+    return read
+
+
+def _read_colour(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{6}", text):
+        raise ValueError("six hexadecimal digits for red, green and blue are allowed, such as ffffff")
+    return text.lower()
+
+
+def _read_yes_or_no(text: str) -> bool:
+    if text not in _YES_OR_NO:
+        raise ValueError("true and false are allowed")
+    return _YES_OR_NO[text]
+
+
+def _option(default: object, read: Callable[[str], object]) -> Any:  # noqa: ANN401 as `field` itself
+    return field(default=default, metadata={"read": read})
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,17 +55,34 @@ class CompressionOptions:
     """How to compress.
 
     Args:
-        quality: 1 to 100, of lossy codings; about 80 is hard to tell from the original side by side.
+        quality: 1 to 100, of lossy codings, the same seen quality in every format; at 80 a picture is hard to tell
+            from the original side by side.
+        format: Of the output: the input's own ("keep"), one of three, or the smallest that a browser shows ("auto").
+        effort: "normal", or "max" for smaller JPEGs at twice the CPU.
+        max_width: Columns of the output at most; None for no limit. Nothing is enlarged.
+        max_height: Rows of the output at most; None for no limit.
+        background: Colour behind transparent pixels where the format has none, "rrggbb" in hexadecimal.
+        keep_metadata: Whether the names of author and owner of the rights stay; all else never does.
+        keep_wide_gamut: Whether colours beyond sRGB stay, with their profile.
+        min_quality: Seen quality (SSIMULACRA2) that each image has at least; None for no check.
 
     Raises:
         OptionInvalid: A value is out of its range.
     """
 
-    quality: int = 80
+    quality: int = _option(80, _read_number(1, 100))
+    format: str = _option("keep", _read_choice(FORMATS))
+    effort: str = _option("normal", _read_choice(EFFORTS))
+    max_width: int | None = _option(None, _read_number(1, MAX_SIDE_PIXELS))
+    max_height: int | None = _option(None, _read_number(1, MAX_SIDE_PIXELS))
+    background: str = _option("ffffff", _read_colour)
+    keep_metadata: bool = _option(False, _read_yes_or_no)  # noqa: FBT003 a default
+    keep_wide_gamut: bool = _option(False, _read_yes_or_no)  # noqa: FBT003 a default
+    min_quality: int | None = _option(None, _read_number(1, 100))
 
     def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 100:
-            raise errors.OptionInvalid(_quality_refusal(str(self.quality)))
+        for name, value in self.to_fields().items():
+            _read(name, value)
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> Self:
@@ -36,31 +94,30 @@ class CompressionOptions:
         Raises:
             OptionInvalid: An unknown name, or a value that is not allowed.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
+        known = [each.name for each in dataclasses.fields(cls)]
         for name in fields:
             if name not in known:
                 raise errors.OptionInvalid(f"Unknown option {name[:40]!r}. The options are: {', '.join(known)}.")
-        return cls(quality=_read_quality(fields["quality"])) if "quality" in fields else cls()
+        return cls(**{name: _read(name, text.strip()) for name, text in fields.items()})
 
     @classmethod
     def names(cls) -> frozenset[str]:
         """The names of all options."""
-        return frozenset(field.name for field in dataclasses.fields(cls))
+        return frozenset(each.name for each in dataclasses.fields(cls))
 
     def to_fields(self) -> dict[str, str]:
         """Return what `from_fields` reads back, without the defaults."""
-        return {
-            field.name: str(getattr(self, field.name))
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
-        }
+        values = {each.name: (getattr(self, each.name), each.default) for each in dataclasses.fields(self)}
+        return {name: _as_text(value) for name, (value, default) in values.items() if value != default}
 
 
-def _read_quality(text: str) -> int:
-    if not re.fullmatch(r"\s*[0-9]{1,3}\s*", text):
-        raise errors.OptionInvalid(_quality_refusal(text))
-    return int(text)
+def _read(name: str, text: str) -> Any:  # noqa: ANN401 each option's own type
+    (option,) = (each for each in dataclasses.fields(CompressionOptions) if each.name == name)
+    try:
+        return option.metadata["read"](text)
+    except ValueError as error:
+        raise errors.OptionInvalid(f"Option {name!r} is {text[:40]!r}; {error}.") from None
 
 
-def _quality_refusal(value: str) -> str:
-    return f"Option 'quality' is {value[:40]!r}; a whole number from 1 to 100 is allowed."
+def _as_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
