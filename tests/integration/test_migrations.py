@@ -265,6 +265,10 @@ ILLEGAL = [
     ("compressed_images", "status = 'FAILED', error_code = 'origin_refused'"),
     ("compressed_images", TOLD),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, {TOLD}"),
+    ("compressed_images", "cpu_ms = 5"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, cpu_ms = -1"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, encoder_quality = 101"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, encoder = 'jpeg'".replace("smaller", "unchanged")),
     ("compressed_images", "lease_token = gen_random_uuid()"),
     ("compressed_images", "leased_until = now()"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, {LEASED}"),
@@ -286,6 +290,10 @@ LEGAL = [
     ("job_outcome", "generation = 2, status = 'FAILED', error_message = 'cancelled'"),
     ("compressed_images", LEASED),
     ("compressed_images", f"status = 'COMPLETED', {DONE}"),
+    (
+        "compressed_images",
+        f"status = 'COMPLETED', {DONE}, encoder = 'avif', cpu_ms = 5".replace("smaller", "converted"),
+    ),
     ("compressed_images", f"status = 'FAILED', {TOLD}"),
     ("webhook_delivery", "outcome = 'exhausted', status_code = 500"),
 ]

@@ -192,7 +192,8 @@ def test_after_a_picture_that_needed_much_memory_the_next_one_gets_a_fresh_proce
         assert coded(codec, GOOD).outcome == "smaller"
 
 
-PICTURE = {"width": 96, "height": 64, "outcome": "smaller"}
+CODING = {"encoder": "jpeg", "encoder_quality": 74, "score": None, "cpu_ms": 1}
+PICTURE = {"width": 96, "height": 64, "outcome": "smaller", **CODING}
 LIES = {
     "more JSON than any answer has": LENGTHS.pack(2_001, 0),
     "a coding larger than the picture": LENGTHS.pack(60, 100_000),
@@ -208,6 +209,14 @@ LIES = {
     "a size that is no number": answer({**PICTURE, "width": "96"}, b"\xff\xd8\xff"),
     "a size that is true": answer({**PICTURE, "width": True}, b"\xff\xd8\xff"),
     "another format": answer(PICTURE, b"GIF89a"),
+    "another format that was not asked for": answer({**PICTURE, "outcome": "converted"}, b"GIF89a"),
+    "an unknown encoder": answer({**PICTURE, "encoder": "<script>"}, b"\xff\xd8\xff"),
+    "no encoder": answer({**PICTURE, "encoder": None}, b"\xff\xd8\xff"),
+    "a quality over 100": answer({**PICTURE, "encoder_quality": 101}, b"\xff\xd8\xff"),
+    "a quality that is true": answer({**PICTURE, "encoder_quality": True}, b"\xff\xd8\xff"),
+    "a score that is no number": answer({**PICTURE, "score": float("nan")}, b"\xff\xd8\xff"),
+    "a negative time": answer({**PICTURE, "cpu_ms": -1}, b"\xff\xd8\xff"),
+    "an endless time": answer({**PICTURE, "cpu_ms": 10**12}, b"\xff\xd8\xff"),
     "a web page": answer(PICTURE, b"<script>"),
     "an unknown error": answer({"code": "origin_unavailable", "message": "Try it again."}),
     "an error with control characters": answer({"code": "image_unreadable", "message": "\x1b[2J\r\nERROR"}),

@@ -14,13 +14,13 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import IO
+from typing import IO, Any, cast
 
 from imagejobs.errors import CodecFailed, FormatUnsupported, ImageError, ImageTooLarge, ImageUnreadable
 from imagejobs.image_header import MAX_PIXELS, format_of
-from imagejobs.image_result import MEDIA_TYPES, OUTCOMES, CompressedImage
+from imagejobs.image_result import ENCODERS, MEDIA_TYPES, OUTCOMES, CompressedImage
 from imagejobs.options import CompressionOptions
 
 LENGTHS = struct.Struct("<II")
@@ -28,6 +28,9 @@ LENGTHS = struct.Struct("<II")
 
 BEGUN = b"\x06"
 """The child has read a job: from here on, its end is the picture's doing."""
+
+TOLD = ("width", "height", "outcome", "encoder", "encoder_quality", "score")
+"""What the answer says of a picture as the child made it, beside `cpu_ms`."""
 
 MAX_SECONDS = 30.0
 """One picture; the slowest of those within the limits take about half of it."""
@@ -39,6 +42,8 @@ _START_SECONDS = 10.0
 _MAX_JSON_BYTES = 2_000
 _MAX_MESSAGE_CHARACTERS = 300
 _READ_BYTES = 1 << 20
+_LEAST_SCORE = -10_000  # SSIMULACRA2 has no lower end; this is beyond noise against a blank
+_MAX_CPU_MS = 3_600_000
 # Glibc gives freed memory back at once when nothing else lies on top of it, as in the child: getting it anew for
 # every picture took a fifth of the CPU.
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
@@ -92,7 +97,7 @@ class Codec:
         with self._lock:
             child = self._begin(_job(body, options), deadline)
             try:
-                outcome = self._outcome(child, body, deadline)
+                outcome = self._outcome(child, body, options, deadline)
                 self._child = child
             finally:
                 if self._child is not child:
@@ -122,10 +127,10 @@ class Codec:
             return child
         raise ChildProcessError(f"The codec's process does not start: {child.end()}")
 
-    def _outcome(self, child: "_Child", body: bytes, deadline: float) -> Outcome:
+    def _outcome(self, child: "_Child", body: bytes, options: CompressionOptions, deadline: float) -> Outcome:
         own_deadline = time.monotonic() + self._max_seconds
         try:
-            return _read_answer(*child.receive_answer(len(body), min(own_deadline, deadline)), body)
+            return _read_answer(*child.receive_answer(len(body), min(own_deadline, deadline)), body, options)
         except TimeoutError as error:
             if deadline < own_deadline:
                 raise
@@ -234,17 +239,23 @@ def _job(body: bytes, options: CompressionOptions) -> Sequence[bytes]:
     return LENGTHS.pack(len(fields), len(body)) + fields, body
 
 
-def _read_answer(fields: bytes, coding: bytes, body: bytes) -> Outcome:
+def _read_answer(fields: bytes, coding: bytes, body: bytes, options: CompressionOptions) -> Outcome:
     """What the child says became of `body`; ValueError for what no sound child says."""
     match json.loads(fields):
         case {"code": str(code), "message": str(message), **rest} if not rest and not coding:
             return _read_error(code, message)
-        case {"width": int(width), "height": int(height), "outcome": str(outcome), **rest} if not rest:
-            _check_size(width, height)
-            _check_coding(coding, outcome, body)
-            format_name = format_of(body)
-            return CompressedImage(coding or body, format_name, *MEDIA_TYPES[format_name], width, height, outcome)
+        case {**told} if told.keys() == {*TOLD, "cpu_ms"}:
+            return _read_picture(cast("dict[str, Any]", told), coding, body, options)
     raise ValueError("The answer has other fields than it may have.")
+
+
+def _read_picture(told: dict[str, Any], coding: bytes, body: bytes, options: CompressionOptions) -> CompressedImage:
+    _check_size(told["width"], told["height"])
+    _check_coding(coding, told["outcome"], body, options)
+    _check_encoder(told)
+    made = coding or body
+    format_name = format_of(made)
+    return CompressedImage(made, format_name, *MEDIA_TYPES[format_name], **told)
 
 
 def _read_error(code: str, message: str) -> ImageError:
@@ -253,15 +264,33 @@ def _read_error(code: str, message: str) -> ImageError:
     return _ERRORS[code](message)
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: Any, height: Any) -> None:  # noqa: ANN401 what JSON holds
     if {type(width), type(height)} != {int} or min(width, height) < 1 or width * height > MAX_PIXELS:
         raise ValueError("The answer's size is none that a picture can have.")
 
 
-def _check_coding(coding: bytes, outcome: str, body: bytes) -> None:
-    """No coding stands for the input's own bytes; one that was made is no longer than those, and of their format."""
+def _check_coding(coding: bytes, outcome: object, body: bytes, options: CompressionOptions) -> None:
+    """No coding stands for the input's own bytes; one that was made is no longer than those.
+
+    It is of their format, or of one that was asked for.
+    """
     made = coding or body
-    if outcome not in OUTCOMES or (outcome == "smaller" and len(made) == len(body)):
+    before, after = format_of(body), format_of(made)
+    if not {before, after} <= MEDIA_TYPES.keys() or (after != before and options.format not in {after, "auto"}):
+        raise ValueError("The answer's picture is not in a format that was asked for.")
+    if outcome not in OUTCOMES or (outcome == "converted") != (after != before):
         raise ValueError("The answer's outcome is not what became of the picture.")
-    if format_of(made) != format_of(body) or format_of(body) not in MEDIA_TYPES:
-        raise ValueError("The answer's picture is not in the format of the one that was sent.")
+    if outcome != "unchanged" and len(made) >= len(body):
+        raise ValueError("The answer's picture is not smaller than the one that was sent.")
+
+
+def _check_encoder(told: Mapping[str, Any]) -> None:
+    encoder, number, score, cpu_ms = (told[name] for name in ("encoder", "encoder_quality", "score", "cpu_ms"))
+    if encoder not in ENCODERS | {None} or (encoder is None) != (told["outcome"] == "unchanged"):
+        raise ValueError("The answer's encoder is none that there is.")
+    if number is not None and (type(number) is not int or not 0 <= number <= 100):
+        raise ValueError("The answer's quality is none that an encoder takes.")
+    if score is not None and (type(score) not in {int, float} or not _LEAST_SCORE < score <= 100):
+        raise ValueError("The answer's score is none that a picture can have.")
+    if type(cpu_ms) is not int or not 0 <= cpu_ms < _MAX_CPU_MS:
+        raise ValueError("The answer's CPU time is none that a picture can have taken.")

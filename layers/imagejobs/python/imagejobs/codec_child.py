@@ -5,16 +5,18 @@ It runs what strangers made, and so gives up what it does not need before it rea
 
 import fcntl
 import json
+import math
 import os
 import resource
 import signal
 import sys
+import time
 from typing import Any
 
 # Pillow imports MPO, an EXIF reader and more when a picture needs them, which is when files cannot be opened any more.
 from PIL import Image, MpoImagePlugin  # noqa: F401
 
-from imagejobs.codec import BEGUN, LENGTHS
+from imagejobs.codec import BEGUN, LENGTHS, TOLD
 from imagejobs.codec_syscalls import confine_syscalls
 from imagejobs.errors import CodecFailed, ImageError, ImageUnreadable
 from imagejobs.image import compress
@@ -86,12 +88,14 @@ def _end_with_parent() -> None:
 
 def _work(body: bytes, options: dict[str, str], memory: _Memory) -> tuple[dict[str, Any], bytes]:
     """The fields of the answer, and the coding; none for the input's own bytes."""
+    began = time.process_time()
     try:
         image = compress(body, CompressionOptions.from_fields(options))
     except (ImageError, MemoryError) as error:
         failure = _failure(error, memory)
         return {"code": failure.code, "message": failure.message}, b""
-    described = {"width": image.width, "height": image.height, "outcome": image.outcome}
+    described = {name: getattr(image, name) for name in TOLD}
+    described["cpu_ms"] = math.ceil((time.process_time() - began) * 1000)
     return described, b"" if image.body == body else image.body
 
 

@@ -30,6 +30,7 @@ class CompressedImage:
         encoder: One of `ENCODERS`; None for "unchanged".
         encoder_quality: The number that the encoder was given; None when it takes none.
         score: SSIMULACRA2 against the input, when it was asked for; None otherwise.
+        cpu_ms: Milliseconds of CPU that it took, where that was measured.
     """
 
     body: bytes
@@ -42,3 +43,4 @@ class CompressedImage:
     encoder: str | None = None
     encoder_quality: int | None = None
     score: float | None = None
+    cpu_ms: int | None = None

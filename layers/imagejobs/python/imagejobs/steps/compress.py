@@ -207,6 +207,10 @@ class RowWorker:
             "height": compressed.height,
             "bytes_before": len(body),
             "bytes_after": len(compressed.body),
+            "encoder": compressed.encoder,
+            "encoder_quality": compressed.encoder_quality,
+            "score": compressed.score,
+            "cpu_ms": compressed.cpu_ms,
         }
         return Attempt(image, columns, stored=ObjectVersion(key, version))
 
