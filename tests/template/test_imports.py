@@ -45,9 +45,11 @@ IMPURE = {"aws_lambda_powertools", "boto3", "botocore", "logging", "psycopg2", "
 # A distribution of layers/dependencies/requirements.in, and the package that it is imported as.
 PACKAGES = {
     "aws-lambda-powertools": "aws_lambda_powertools",
+    "mozjpeg-lossless-optimization": "mozjpeg_lossless_optimization",
     "multipart": "multipart",
     "pillow": "PIL",
     "psycopg2-binary": "psycopg2",
+    "pyjpegli": "pyjpegli",
     "requests": "requests",
     "standardwebhooks": "standardwebhooks",
     "urllib3": "urllib3",
