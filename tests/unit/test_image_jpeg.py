@@ -225,7 +225,7 @@ def test_text_of_a_page_that_was_doubled_in_size_counts():
 
 def test_coloured_text_in_a_part_of_a_large_photograph_counts():
     photograph = natural((2000, 1500))
-    photograph.paste(written((255, 0, 0), (255, 255, 255), (600, 300)), (300, 900))
+    photograph.paste(written((255, 0, 0), (255, 255, 255), (240, 120)), (300, 900))
 
     assert image_jpeg.choose_subsampling(photograph) == UNCHANGED
 
