@@ -10,7 +10,7 @@ import pytest
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageDraw, ImageFilter, ImageFont, ImageStat
 from PIL.JpegImagePlugin import get_sampling
 
-from imagejobs import image_jpeg
+from imagejobs import errors, image_jpeg
 from imagejobs.image_jpeg_tables import quantisation_tables
 from imagejobs.image_quality import encoder_quality
 from tests.unit.image_helpers import CORNERS, corners, decode, encode, is_close, noise, quadrants
@@ -180,6 +180,13 @@ def test_nothing_that_the_picture_carries_gets_into_the_file_unasked(effort):
     laden.info |= {"comment": b"a comment", "xmp": b"<xmp/>"}
 
     assert coded(laden, effort=effort) == coded(bare, effort=effort)
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_a_side_that_no_jpeg_can_have_is_refused_with_what_to_do(effort):
+    assert decode(coded(Image.new("L", (65_500, 1)), effort=effort)).width == 65_500
+    with pytest.raises(errors.ImageTooLarge, match=r"1 x 65501 pixels; a JPEG can have 65,500 a side\. Ask for"):
+        coded(Image.new("L", (1, 65_501)), effort=effort)
 
 
 def test_what_does_not_fit_into_a_jpeg_is_refused():

@@ -14,6 +14,7 @@ import mozjpeg_lossless_optimization as mozjpeg
 import pyjpegli
 from PIL import Image, ImageChops
 
+from imagejobs import errors
 from imagejobs.image_jpeg_tables import quantisation_tables
 from imagejobs.image_quality import encoder_quality
 
@@ -25,6 +26,7 @@ _STRIP_ROWS = 5 * _BLOCK
 _VISIBLE_ERROR = 48
 _MOST_VISIBLE = 0.0005
 
+_MAX_SIDE_PIXELS = 65_500  # JPEG_MAX_DIMENSION of libjpeg, 35 short of what the format has room for
 _MAX_SEGMENT_BYTES = 65_533  # ITU-T T.81: a length of 16 bits, which counts itself
 _ICC = b"ICC_PROFILE\0"
 
@@ -50,8 +52,14 @@ def encode(
         exif: What `Image.Exif.tobytes` returns, to write into the file; None for none.
 
     Raises:
+        ImageTooLarge: A side is longer than 65,500 pixels.
         ValueError: The profile has more than 16.7 MB or the EXIF more than 65,533 bytes; neither fits into a JPEG.
     """
+    if max(picture.size) > _MAX_SIDE_PIXELS:
+        raise errors.ImageTooLarge(
+            f"The image has {picture.width} x {picture.height} pixels; "
+            f"a JPEG can have {_MAX_SIDE_PIXELS:,} a side. Ask for a smaller width or height, or for another format."
+        )
     number = encoder_quality(encoder_name(picture, effort, subsampling), quality)
     encode_picture = _smallest if effort == "max" else _progressive
     return _with_metadata(encode_picture(picture, number, subsampling), profile, exif)
