@@ -189,6 +189,15 @@ def test_a_side_that_no_jpeg_can_have_is_refused_with_what_to_do(effort):
         coded(Image.new("L", (1, 65_501)), effort=effort)
 
 
+def test_memory_that_ends_in_mozjpeg_is_not_taken_for_damage(monkeypatch):
+    """Where it gets none, it says that it cannot process the picture."""
+    whole = image_jpeg.mozjpeg.optimize
+    monkeypatch.setattr(image_jpeg.mozjpeg, "optimize", lambda baseline, markers: whole(baseline[:100], markers))
+
+    with pytest.raises(MemoryError, match="mozjpeg"):
+        coded(noise(), effort="max")
+
+
 def test_what_does_not_fit_into_a_jpeg_is_refused():
     with pytest.raises(ValueError, match="70,000 bytes"):
         coded(noise(), exif=b"Exif\0\0" + bytes(70_000 - 6))

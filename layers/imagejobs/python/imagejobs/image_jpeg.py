@@ -52,6 +52,7 @@ def encode(
         exif: What `Image.Exif.tobytes` returns, to write into the file; None for none.
 
     Raises:
+        MemoryError: There is too little of it.
         ImageTooLarge: A side is longer than 65,500 pixels.
         ValueError: The profile has more than 16.7 MB or the EXIF more than 65,533 bytes; neither fits into a JPEG.
     """
@@ -83,7 +84,11 @@ def _progressive(picture: Image.Image, number: int, subsampling: int) -> bytes:
 
 def _lossless(baseline: bytes) -> bytes:
     """The same coefficients as a progressive file, its scans tried out; without any metadata."""
-    progressive: bytes = mozjpeg.optimize(baseline, mozjpeg.COPY_MARKERS.NONE)
+    try:
+        progressive: bytes = mozjpeg.optimize(baseline, mozjpeg.COPY_MARKERS.NONE)
+    except ValueError as error:
+        # It gives no reason, and of a file that was encoded a moment ago there is only one.
+        raise MemoryError("mozjpeg could not rewrite the JPEG that was just encoded.") from error
     return progressive
 
 
