@@ -1,6 +1,7 @@
 """Pictures for the tests of `compress`: noisy, oriented, animated, CMYK with a profile, and broken ones."""
 
 import io
+import math
 import os
 import random
 import struct
@@ -8,7 +9,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from PIL import ExifTags, Image, ImageDraw, ImageOps
+from PIL import ExifTags, Image, ImageChops, ImageCms, ImageDraw, ImageOps
 
 # The four corners of `quadrants`, read clockwise from the top left: no turn or mirroring of them is the same.
 CORNERS = ((220, 30, 30), (30, 200, 40), (40, 60, 220), (240, 230, 60))
@@ -135,7 +136,65 @@ def _cyan_grid_point(index: int, lab_of_full_cyan: tuple[int, int, int]) -> byte
     return bytes(lab_of_full_cyan if cyan else (255, 128, 128))
 
 
-def _icc_file(tags: dict[bytes, bytes]) -> bytes:
+def rgb_profile(colorants: tuple[tuple[float, float, float], ...], gamma: float) -> bytes:
+    """A minimal ICC v2 display profile: XYZ of red, green and blue under D50, and one curve for all."""
+    names = (b"rXYZ", b"gXYZ", b"bXYZ")
+    tags = {name: _xyz(colorant) for name, colorant in zip(names, colorants, strict=True)}
+    curves = dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _curve(gamma))
+    return _icc_file(_described() | tags | curves, b"mntr", b"RGB ", b"XYZ ")
+
+
+def grey_profile(gamma: float) -> bytes:
+    """A minimal ICC v2 profile of grey."""
+    return _icc_file(_described() | {b"kTRC": _curve(gamma)}, b"mntr", b"GRAY", b"XYZ ")
+
+
+def _described() -> dict[bytes, bytes]:
+    description = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(78)
+    return {b"desc": description, b"cprt": b"text\0\0\0\0none\0\0\0\0", b"wtpt": _xyz((0.9642, 1.0, 0.8249))}
+
+
+def _xyz(values: tuple[float, ...]) -> bytes:
+    return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+
+def _curve(gamma: float) -> bytes:
+    return b"curv\0\0\0\0" + struct.pack(">IHxx", 1, round(gamma * 256))
+
+
+def soft_colours(mode: str, size: tuple[int, int] = (300, 200)) -> Image.Image:
+    """Every hue, softly, so that lossy coding changes little; with alpha where the mode has it."""
+    ramp, across = Image.linear_gradient("L").rotate(90).resize(size), Image.linear_gradient("L").resize(size)
+    if mode in {"L", "LA"}:
+        return ramp if mode == "L" else Image.merge("LA", (ramp, across))
+    picture = Image.merge("HSV", (ramp, across.point(lambda level: 50 + level * 0.4), Image.new("L", size, 210)))
+    rgb = picture.convert("RGB")
+    if mode == "P":
+        return rgb.quantize(64)
+    if mode == "RGBA":
+        rgb.putalpha(across.point(lambda level: 100 + level // 2))
+    return rgb
+
+
+def in_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    """What a colour engine makes of a picture with an RGB profile."""
+    source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    return ImageCms.profileToProfile(picture.convert("RGB"), source, target, intent, outputMode="RGB")
+
+
+def mean_delta_e(left: Image.Image, right: Image.Image) -> float:
+    """The mean distance of two sRGB pictures in CIE Lab (1976); about 2 can be seen side by side."""
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    to_lab = ImageCms.buildTransform(srgb, lab, "RGB", "LAB")
+    bands = [ImageCms.applyTransform(each.convert("RGB"), to_lab).split() for each in (left, right)]
+    light, *others = (ImageChops.difference(*pair).tobytes() for pair in zip(*bands, strict=True))
+    # Lightness is stored in 255 steps of a hundred; a and b in whole numbers.
+    steps = zip((value * 100 / 255 for value in light), *others, strict=True)
+    return sum(math.hypot(*step) for step in steps) / len(light)
+
+
+def _icc_file(tags: dict[bytes, bytes], kind: bytes = b"prtr", colours: bytes = b"CMYK", pcs: bytes = b"Lab ") -> bytes:
     offset = 128 + 4 + 12 * len(tags)
     table, data = struct.pack(">I", len(tags)), b""
     for name, content in tags.items():
@@ -143,7 +202,7 @@ def _icc_file(tags: dict[bytes, bytes]) -> bytes:
         table += struct.pack(">4sII", name, offset + len(data), len(content))
         data += padded
     size = offset + len(data)
-    header = struct.pack(">I4sI4s4s4s", size, b"test", 0x02400000, b"prtr", b"CMYK", b"Lab ")
+    header = struct.pack(">I4sI4s4s4s", size, b"test", 0x02400000, kind, colours, pcs)
     header += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp") + bytes(28)
     header += struct.pack(">3i", 63190, 65536, 54061)
     return header.ljust(128, b"\0") + table + data

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import psutil
@@ -20,6 +20,7 @@ from PIL import Image
 from imagejobs.codec import LENGTHS, Codec
 from imagejobs.errors import CodecFailed, FormatUnsupported, ImageError, ImageTooLarge, ImageUnreadable
 from imagejobs.image import compress
+from imagejobs.image_result import CompressedImage
 from imagejobs.options import CompressionOptions
 from local.processes import wait_for_end
 from tests.unit.image_helpers import (
@@ -86,7 +87,7 @@ def answer(fields: object, coding: bytes = b"") -> bytes:
 def test_the_result_is_that_of_the_same_function_in_this_process(codec, kind):
     over, here = coded(codec, PICTURES[kind], quality=60), compress(PICTURES[kind], CompressionOptions(60))
 
-    assert astuple(over) == astuple(here)
+    assert carried(over) == carried(here)
 
 
 @pytest.mark.parametrize(
@@ -400,8 +401,13 @@ def here(body):
         return compress(body, CompressionOptions())
 
 
+def carried(image: CompressedImage) -> tuple[object, ...]:
+    """What the child's answer carries; of the encoder it says nothing."""
+    return astuple(replace(image, encoder=None, encoder_quality=None))
+
+
 def outcome_of(work) -> object:
     try:
-        return astuple(work())
+        return carried(work())
     except ImageError as error:
         return error.code, error.message

@@ -15,29 +15,90 @@ from tests.unit.image_helpers import (
     encode,
     encode_oriented,
     files_under,
+    grey_profile,
+    in_srgb,
     is_close,
+    mean_delta_e,
     noise,
     png_file,
+    rgb_profile,
+    soft_colours,
 )
 
+GREY_LINEAR = grey_profile(gamma=1.0)
+DISPLAY_P3 = rgb_profile(((0.515, 0.241, -0.001), (0.292, 0.692, 0.042), (0.157, 0.067, 0.784)), gamma=2.2)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 CYAN = (255, 0, 0, 0)
 
 
 @pytest.mark.parametrize("pillow_format", ["JPEG", "PNG", "WEBP"])
-def test_the_colour_profile_stays(pillow_format):
+def test_a_profile_that_is_srgb_is_dropped_and_no_colour_changes(pillow_format):
     saving = {"compress_level": 0} if pillow_format == "PNG" else {"quality": 97}
     body = encode(noise((300, 200)), pillow_format, icc_profile=SRGB, **saving)
+    bare = encode(noise((300, 200)), pillow_format, **saving)
     result = compress(body, CompressionOptions())
     assert result.outcome == "smaller"
-    assert decode(result.body).info["icc_profile"] == SRGB
+    assert "icc_profile" not in decode(result.body).info
+    assert decode(result.body).tobytes() == decode(compress(bare, CompressionOptions()).body).tobytes()
 
 
-def test_the_colour_profile_stays_with_a_palette_png():
-    picture = noise((300, 200)).quantize(40).convert("RGB")
-    output = decode(compress(encode(picture, "PNG", icc_profile=SRGB), CompressionOptions()).body)
+@pytest.mark.parametrize(
+    ("pillow_format", "mode"),
+    [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "P"), ("PNG", "LA")],
+)
+def test_colours_of_a_wide_profile_are_converted_as_a_colour_engine_does(pillow_format, mode):
+    picture = soft_colours(mode)
+    saving = {
+        "PNG": {"compress_level": 0},
+        "JPEG": {"quality": 100},
+        "WEBP": {"lossless": True, "method": 0, "quality": 0},
+    }
+    body = encode(picture, pillow_format, icc_profile=DISPLAY_P3, **saving[pillow_format])
+    result = compress(body, CompressionOptions(quality=95))
+    output = decode(result.body)
+    assert result.outcome == "smaller"
+    assert "icc_profile" not in output.info
+    assert mean_delta_e(output, in_srgb(decode(body), DISPLAY_P3)) < 1.5
+
+
+def test_a_profile_of_grey_is_converted_and_dropped():
+    body = encode(soft_colours("L"), "PNG", icc_profile=GREY_LINEAR, compress_level=0)
+    output = decode(compress(body, CompressionOptions()).body)
+    middle, *_ = ImageStat.Stat(output.crop((148, 0, 152, 200))).mean
+    assert "icc_profile" not in output.info
+    assert output.mode == "L"
+    assert middle == pytest.approx(188, abs=3)  # half of the light: 255 * (1.055 * 0.5 ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_profile_of_other_colours_than_the_picture_s_is_dropped(mode):
+    body = encode(noise((300, 200), mode), "PNG", icc_profile=cmyk_profile((140, 90, 90)), compress_level=0)
+    output = decode(compress(body, CompressionOptions()).body)
+    assert output.tobytes() == decode(body).tobytes()
+    assert "icc_profile" not in output.info
+
+
+@pytest.mark.parametrize("format_name", ["keep", "jpeg", "webp", "avif", "auto"])
+def test_a_wide_gamut_stays_with_its_profile_when_it_is_asked_for(format_name):
+    body = encode(soft_colours("RGB"), "JPEG", quality=100, icc_profile=DISPLAY_P3)
+    result = compress(body, CompressionOptions(95, format_name, keep_wide_gamut=True))
+    output = decode(result.body)
+    assert output.info["icc_profile"] == DISPLAY_P3
+    assert mean_delta_e(in_srgb(output, DISPLAY_P3), in_srgb(decode(body), DISPLAY_P3)) < 1.5
+
+
+def test_a_gamut_that_is_none_of_the_wide_ones_goes_all_the_same():
+    body = encode(soft_colours("RGB"), "JPEG", quality=100, icc_profile=SRGB)
+    output = decode(compress(body, CompressionOptions(keep_wide_gamut=True)).body)
+    assert "icc_profile" not in output.info
+
+
+def test_a_palette_stays_one_and_gets_other_colours():
+    picture = soft_colours("RGB").quantize(40)
+    body = encode(picture, "PNG", icc_profile=DISPLAY_P3, compress_level=0)
+    output = decode(compress(body, CompressionOptions()).body)
     assert output.mode == "P"
-    assert output.info["icc_profile"] == SRGB
+    assert mean_delta_e(output, in_srgb(decode(body), DISPLAY_P3)) < 0.5
 
 
 def test_cmyk_without_a_profile_becomes_rgb():

@@ -146,14 +146,3 @@ def test_threads_give_the_same_bytes_as_one_after_another():
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda body: compress(body, CompressionOptions()), bodies))
     assert together == one_by_one
-
-
-def test_the_result_does_not_depend_on_files_in_memory(monkeypatch):
-    body = encode(noise((300, 200)), "JPEG", quality=95)
-    with_memfd = compress(body, CompressionOptions())
-
-    def refuse(name):
-        raise OSError("not permitted")
-
-    monkeypatch.setattr("imagejobs.image_encoders.os.memfd_create", refuse, raising=False)
-    assert compress(body, CompressionOptions()) == with_memfd

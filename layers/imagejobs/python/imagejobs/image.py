@@ -1,28 +1,34 @@
-"""Step `compress`: one image in, a smaller one of the same format out. Pure: no files, no network, no log.
+"""Step `compress`: one image in, a smaller one out. Pure: no files, no network, no log.
 
-    body ─► read_header, check_limits ─► open, decode ─► upright, RGB ─► encode ─► smaller? ─► CompressedImage
-            (image_header)               (image_reader)      │           (image_encoders,          ▲
-                                                             │            image_animation)         │ no
-                                                             └─► the coded picture in a new file ──┘
-                                                                 (image_rebuild)
+    body ─► read_header, check_limits ─► open, decode ─► in size, sRGB, upright ─► codings ─► smaller? ─► the result
+            (image_header)               (image_reader)  (image_size, image_colour)  │           │ no         ▲
+                                            │            (image_encoders, image_animation)       │            │
+                                            └─► the coded picture in a new file ─────────────────┴────────────┘
+                                                (image_rebuild)
 
-When rules meet, safe comes before upright, upright before right colours, right colours before small.
-An output is never larger than its input, and never holds what its input held beside the picture.
+When rules meet, safe comes before upright, upright before right colours, right colours before small, and small before
+the format and the size that were asked for. An output is never larger than its input, and holds nothing of what its
+input held beside the picture but the names that `keep_metadata` asks for.
 """
 
 import dataclasses
 import warnings
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from imagejobs import errors, image_encoders, image_rebuild
-from imagejobs.image_animation import encode_animation
+from imagejobs import errors, image_animation, image_encoders, image_jpeg, image_rebuild
+from imagejobs.image_animation import Animation
+from imagejobs.image_colour import in_eight_bits, in_srgb, png_colours
+from imagejobs.image_encoders import Coding, Still
 from imagejobs.image_header import ImageHeader, check_limits, read_header
-from imagejobs.image_reader import open_picture, read_orientation, upright
+from imagejobs.image_metadata import NO_NAMES, Names, read_names, tiff
+from imagejobs.image_reader import is_inexact, open_picture, read_orientation, upright
 from imagejobs.image_result import MEDIA_TYPES, CompressedImage
+from imagejobs.image_size import draft, fitting_size, resized
 from imagejobs.options import CompressionOptions
 
 _SIDEWAYS = frozenset({5, 6, 7, 8})
@@ -30,6 +36,8 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 
 def compress(body: bytes, options: CompressionOptions) -> CompressedImage:
     """Compress one image; the same bytes and options always give the same bytes.
+
+    An animation becomes a WebP when that or "auto" is asked for, and keeps its format when it is JPEG or AVIF.
 
     Args:
         body: A JPEG, PNG, WebP or GIF file.
@@ -58,78 +66,141 @@ def compress(body: bytes, options: CompressionOptions) -> CompressedImage:
         ) from error
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Input:
+    """A file and what was read of it.
+
+    Attributes:
+        body: The file.
+        header: What it says of itself.
+        orientation: 1 to 8, as in EXIF.
+        names: Those that are to stay.
+        stored_size: Width and height in pixels before it is turned.
+        fitting_size: The same of what it is to become.
+    """
+
+    body: bytes
+    header: ImageHeader
+    orientation: int
+    names: Names
+    stored_size: tuple[int, int]
+    fitting_size: tuple[int, int]
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        width, height = self.stored_size
+        return (height, width) if self.orientation in _SIDEWAYS else (width, height)
+
+    @property
+    def exif(self) -> bytes:
+        return tiff(1, self.names)
+
+
 def _compress(body: bytes, header: ImageHeader, options: CompressionOptions) -> CompressedImage:
     with open_picture(body, header) as picture:
         # Pillow's reading of the size may differ from the header's in a forged file.
         check_limits(dataclasses.replace(header, width=picture.width, height=picture.height))
-        # Before the EXIF is looked for: there Pillow would load a PNG too, and a failure would be hidden.
-        picture.load()
-        orientation = read_orientation(picture)
-        coded, outcome = _encode_or_keep(picture, body, header, options.quality, orientation)
-        width, height = picture.size
-    if orientation in _SIDEWAYS:
-        width, height = height, width
-    content_type, extension = MEDIA_TYPES[header.format]
-    return CompressedImage(coded, header.format, content_type, extension, width, height, outcome)
+        source = _decode(picture, body, header, options)
+        coding = _smaller(picture, source, options)
+    if isinstance(coding, bytes):
+        return _result(Coding(coding, header.format, "", None, source.upright_size), "unchanged")
+    return _result(coding, "smaller" if coding.format == header.format else "converted")
 
 
-def _encode_or_keep(
-    picture: ImageFile, body: bytes, header: ImageHeader, quality: int, orientation: int
-) -> tuple[bytes, str]:
-    """Return a smaller coding, or else the coded picture in a new file, and which of the two it is.
+def _decode(picture: ImageFile, body: bytes, header: ImageHeader, options: CompressionOptions) -> _Input:
+    size = picture.size
+    if header.format == "jpeg":
+        draft(picture, _stored_fitting_size(size, read_orientation(picture), options))
+    # Of all but JPEG before the EXIF is looked for: there Pillow would load a PNG too, and a failure would be hidden.
+    picture.load()
+    orientation = read_orientation(picture)
+    names = read_names(picture) if options.keep_metadata else NO_NAMES
+    return _Input(body, header, orientation, names, size, _stored_fitting_size(size, orientation, options))
+
+
+def _stored_fitting_size(size: tuple[int, int], orientation: int, options: CompressionOptions) -> tuple[int, int]:
+    limits = (options.max_width, options.max_height)
+    return fitting_size(size, *(reversed(limits) if orientation in _SIDEWAYS else limits))
+
+
+def _result(coding: Coding, outcome: str) -> CompressedImage:
+    return CompressedImage(
+        coding.body,
+        coding.format,
+        *MEDIA_TYPES[coding.format],
+        *coding.size,
+        outcome,
+        coding.encoder or None,
+        coding.encoder_quality,
+    )
+
+
+def _smaller(picture: ImageFile, source: _Input, options: CompressionOptions) -> Coding | bytes:
+    """Return a smaller coding, or else the coded picture in a new file.
+
+    An upright RGB picture in its size takes the first coding only: when that is not smaller, the input was well
+    compressed. One that has to be turned, converted or resized may go on to the last. There (a picture of a few bytes,
+    or at the least quality already) the coded picture stays, and viewers turn it by the orientation that the new file
+    still carries.
 
     Raises:
         ImageUnreadable: Neither is possible: a damaged file is not handed on as it came.
     """
-    encode = partial(_encode, picture, body, header, quality, orientation)
-    kept = _rebuilt(body, orientation)
-    coded = encode(kept)
-    if coded is None and kept is not None:
+    kept = _rebuilt(source)
+    must_change = source.orientation != 1 or picture.mode == "CMYK" or source.fitting_size != source.stored_size
+    codings = _codings(picture, source, options)
+    if kept is not None and not must_change:
+        first = next(codings, None)
+        if first and len(first.body) < len(kept):
+            return first
         if not image_rebuild.has_slack(kept):
-            return kept, "unchanged"
-        coded = encode(None)
-    if coded is None:
-        damage = f"The {header.format.upper()} image is damaged: it can be read, but not made smaller"
-        raise errors.ImageUnreadable(f"{damage}. Save it anew to upload it.")
-    return coded, "smaller"
+            return kept
+        codings = chain([first] if first else [], codings)
+    smaller = next((coding for coding in codings if len(coding.body) < len(source.body)), None)
+    if smaller:
+        return smaller
+    if kept is not None and must_change and not image_rebuild.has_slack(kept):
+        return kept
+    damage = f"The {source.header.format.upper()} image is damaged: it can be read, but not made smaller"
+    raise errors.ImageUnreadable(f"{damage}. Save it anew to upload it.")
 
 
-def _rebuilt(body: bytes, orientation: int) -> bytes | None:
-    try:
-        return image_rebuild.rebuild(body, orientation)
-    except image_rebuild.NotRebuildable:
-        return None
-
-
-def _encode(
-    picture: ImageFile, body: bytes, header: ImageHeader, quality: int, orientation: int, kept: bytes | None
-) -> bytes | None:
-    """Return a coding smaller than what would be `kept`; or than `body`, when that cannot stay as it is."""
-    must_change = kept is None or orientation != 1 or picture.mode == "CMYK"
-    most_bytes = len(body) if kept is None or must_change else len(kept)
-    if header.format == "gif" or header.frames > 1:
-        return encode_animation(body, header, quality, orientation, most_bytes)
-    if image_encoders.is_inexact(picture, header):
-        return None
-    for coded in _still_encodings(picture, body, header, quality, orientation):
-        if len(coded) < most_bytes:
-            return coded
-        if not must_change:
-            return None
+def _rebuilt(source: _Input) -> bytes | None:
+    for names in dict.fromkeys([source.names, NO_NAMES]):
+        try:
+            return image_rebuild.rebuild(source.body, source.orientation, names)
+        except image_rebuild.NotRebuildable:
+            continue  # without the names, for they may be what it grew by
     return None
 
 
-def _still_encodings(
-    picture: ImageFile, body: bytes, header: ImageHeader, quality: int, orientation: int
-) -> Iterator[bytes]:
-    """Yield codings down the ladder of qualities.
+def _codings(picture: ImageFile, source: _Input, options: CompressionOptions) -> Iterator[Coding]:
+    header = source.header
+    if header.frames == 1 and not is_inexact(picture, header) and (header.format, options.format) != ("gif", "keep"):
+        yield from image_encoders.encodings(_prepared(picture, source, options), options)
+    if header.frames > 1 or header.format == "gif":
+        prepare = partial(_in_size_and_upright, source=source)
+        yield from image_animation.encodings(Animation(source.body, header, prepare, source.exif), options)
 
-    An upright RGB picture takes the first only: when that is not smaller, the input was well compressed. One that
-    has to be turned or converted may go on to the end. There (a picture of a few bytes, or at the least quality
-    already) the coded picture stays, and viewers turn it by the orientation that the new file still carries.
-    """
-    subsampling = image_encoders.chroma_subsampling(picture)
-    image = upright(picture, orientation)
-    if picture.mode == "CMYK":
-        image = image_encoders.to_rgb(image)
-    return image_encoders.encodings(image, body, header, quality, subsampling)
+
+def _prepared(picture: ImageFile, source: _Input, options: CompressionOptions) -> Still:
+    header = source.header
+    subsampling = image_jpeg.choose_subsampling(picture) if header.format == "jpeg" else None
+    colours = png_colours(source.body) if header.format == "png" else {}
+    eight_bits = picture if options.format == "keep" or colours else in_eight_bits(picture)
+    small = resized(eight_bits, source.fitting_size)
+    coloured, profile = in_srgb(small, keep_wide_gamut=options.keep_wide_gamut)
+    ready = upright(coloured, source.orientation)
+    return Still(_bare(ready), header.format, header.lossless, subsampling, profile, colours, source.exif)
+
+
+def _in_size_and_upright(frame: Image.Image, source: _Input) -> Image.Image:
+    return upright(resized(frame, source.fitting_size), source.orientation)
+
+
+def _bare(picture: Image.Image) -> Image.Image:
+    """Return the picture with nothing beside it that an encoder might write, on the same pixels."""
+    transparency = picture.info.get("transparency")
+    bare = picture._new(picture.im)
+    bare.info = {} if transparency is None else {"transparency": transparency}
+    return bare

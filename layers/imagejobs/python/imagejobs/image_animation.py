@@ -5,17 +5,45 @@ was read back and holds what the original holds; otherwise the original's coded 
 """
 
 import hashlib
-from dataclasses import dataclass
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from imagejobs import image_encoders
+from imagejobs import image_png, image_webp
+from imagejobs.image_colour import png_colours
+from imagejobs.image_encoders import Coding
 from imagejobs.image_header import ImageHeader, read_header
-from imagejobs.image_reader import open_picture, read_profile, upright
+from imagejobs.image_quality import encoder_quality
+from imagejobs.image_reader import open_picture, read_profile
+from imagejobs.options import CompressionOptions
 
 MAX_RECODED_PIXELS = 64_000_000
 """Pixels of all frames of an animation that is coded anew: Pillow's writers hold most of them at 4 bytes each, and
 lossy WebP of so many takes some 11 s."""
+
+Prepare = Callable[[Image.Image], Image.Image]
+"""Brings a decoded frame into its size, upright; returns the frame itself when there is nothing to do."""
+
+_MAX_LOOP = 65_535  # 16 bits in GIF and WebP
+
+
+@dataclass(frozen=True, slots=True)
+class Animation:
+    """A file of frames, and what is to become of each.
+
+    Attributes:
+        body: The file.
+        header: What `body` says of itself.
+        prepare: What to do with each frame.
+        exif: In TIFF form; empty for none.
+    """
+
+    body: bytes
+    header: ImageHeader
+    prepare: Prepare
+    exif: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +52,9 @@ class Timeline:
 
     Attributes:
         size: Width and height in pixels, upright.
-        loop: Times to play, 0 for ever; None when the file does not say, or for a single frame.
+        loop: As the format counts it, 0 for ever; None when the file does not say, or for a single frame.
         durations_ms: Milliseconds of each frame; empty for a single frame.
-        digests: One of each frame's visible pixels; empty when the coding is lossy.
+        digests: One of each frame's visible pixels; empty when they need not be exact.
     """
 
     size: tuple[int, int]
@@ -35,44 +63,35 @@ class Timeline:
     digests: tuple[bytes, ...]
 
 
-def encode_animation(body: bytes, header: ImageHeader, quality: int, orientation: int, most_bytes: int) -> bytes | None:
-    """Code an animation anew in its own format, upright.
+def encodings(animation: Animation, options: CompressionOptions) -> Iterator[Coding]:
+    """Yield codings as WebP when that or "auto" is asked for, then in the animation's own format.
 
-    Args:
-        body: The file.
-        header: What `body` says of itself.
-        quality: 1 to 100, for lossy WebP.
-        orientation: 1 to 8, as in EXIF.
-        most_bytes: What the coding must be smaller than.
-
-    Returns:
-        The coding, or None when it would not be that small, would lose frames, timing, loop or exact pixels, or
-        would need too much memory.
+    None is yielded that would lose frames, timing, loop or exact pixels, and nothing that would need too much memory.
     """
-    original = read_timeline(body, header, orientation)
-    coded = _encode(body, header, original, quality, orientation)
-    if coded is None or len(coded) >= most_bytes:
-        return None
-    coded_header = read_header(coded)
-    same = coded_header.frames == header.frames and original == read_timeline(coded, coded_header, 1)
-    return coded if same else None
+    header = animation.header
+    if header.width * header.height * header.frames > MAX_RECODED_PIXELS:
+        return
+    to_webp = header.frames > 1 and options.format in {"webp", "auto"}
+    for name in dict.fromkeys(["webp", header.format] if to_webp else [header.format]):
+        if coding := _checked(animation, name, options.quality):
+            yield coding
 
 
-def read_timeline(body: bytes, header: ImageHeader, orientation: int) -> Timeline:
-    """Decode every frame, which also proves that each can be decoded."""
+def read_timeline(animation: Animation, *, exact: bool) -> Timeline:
+    """Decode every frame, which also proves that each can be decoded; digests are taken when pixels must be `exact`."""
     durations: list[float] = []
     digests: list[bytes] = []
-    with open_picture(body, header) as picture:
-        for index in range(header.frames):
+    frames = animation.header.frames
+    with open_picture(animation.body, animation.header) as picture:
+        for index in range(frames):
             picture.seek(index)
             picture.load()
             durations.append(picture.info.get("duration", 0))
-            if header.lossless:
-                digests.append(_visible_digest(upright(picture, orientation)))
-        size = upright(picture, orientation).size
-        moves = header.frames > 1
-        loop = picture.info.get("loop") if moves else None
-    return Timeline(size, loop, tuple(durations) if moves else (), tuple(digests))
+            if exact:
+                digests.append(_visible_digest(animation.prepare(picture)))
+        size = animation.prepare(picture).size
+        loop = picture.info.get("loop") if frames > 1 else None
+    return Timeline(size, loop, tuple(durations) if frames > 1 else (), tuple(digests))
 
 
 def _visible_digest(frame: Image.Image) -> bytes:
@@ -80,36 +99,71 @@ def _visible_digest(frame: Image.Image) -> bytes:
     return hashlib.blake2b(frame.convert("RGBA").convert("RGBa").tobytes(), digest_size=16).digest()
 
 
-def _encode(body: bytes, header: ImageHeader, timeline: Timeline, quality: int, orientation: int) -> bytes | None:
-    if header.width * header.height * header.frames > MAX_RECODED_PIXELS:
+def _checked(animation: Animation, format_name: str, quality: int) -> Coding | None:
+    """Return a coding that was read back, or None when it does not hold what the original holds."""
+    header = animation.header
+    converted = format_name != header.format
+    original = read_timeline(animation, exact=False)
+    exact = header.lossless and not converted and sorted(original.size) == sorted((header.width, header.height))
+    wanted = read_timeline(animation, exact=True) if exact else original
+    if converted and header.format == "gif":
+        wanted = replace(wanted, loop=_plays(wanted.loop))
+    coding = _encode(animation, wanted, format_name, quality)
+    if coding is None:
         return None
-    with open_picture(body, header) as picture:
+    coded = Animation(coding.body, read_header(coding.body), lambda frame: frame, b"")
+    same = coded.header.frames == header.frames and read_timeline(coded, exact=exact) == wanted
+    return coding if same else None
+
+
+def _plays(gif_loop: int | None) -> int:
+    """GIF counts repetitions, WebP how often it plays; as gif2webp does, the way that browsers play GIF."""
+    return min(gif_loop + 1, _MAX_LOOP) if gif_loop else 1 if gif_loop is None else 0
+
+
+def _encode(animation: Animation, timeline: Timeline, format_name: str, quality: int) -> Coding | None:
+    file = io.BytesIO()
+    with open_picture(animation.body, animation.header) as picture:
         if picture.info.get("default_image"):
             return None  # an animated PNG whose still stand-in is not one of the frames
-        options = _save_options(picture, body, header, timeline, quality)
-        if orientation == 1:
-            return image_encoders.saved(picture, header.format.upper(), **options)
-        frames = [_upright_frame(picture, index, orientation) for index in range(header.frames)]
-    return image_encoders.saved(frames[0], header.format.upper(), append_images=frames[1:], **options)
+        colours = png_colours(animation.body) if animation.header.format == "png" else {}
+        if colours and format_name != "png":
+            return None  # only a PNG can tell them
+        options = _save_options(picture, animation, timeline, format_name, quality)
+        if animation.prepare(picture) is picture:
+            picture.save(file, format_name.upper(), **options)
+        else:
+            first, *others = _frames(picture, animation)
+            first.save(file, format_name.upper(), append_images=others, **options)
+    lossy = format_name == "webp" and not options["lossless"]
+    encoder = "webp-lossless" if format_name == "webp" and not lossy else format_name
+    number = encoder_quality("webp", quality) if lossy else None
+    return Coding(file.getvalue(), format_name, encoder, number, timeline.size)
 
 
-def _upright_frame(picture: Image.Image, index: int, orientation: int) -> Image.Image:
-    picture.seek(index)
-    return upright(picture, orientation).copy()
+def _frames(picture: Image.Image, animation: Animation) -> Iterator[Image.Image]:
+    for index in range(animation.header.frames):
+        picture.seek(index)
+        yield animation.prepare(picture)
 
 
 def _save_options(
-    picture: Image.Image, body: bytes, header: ImageHeader, timeline: Timeline, quality: int
+    picture: Image.Image, animation: Animation, timeline: Timeline, format_name: str, quality: int
 ) -> dict[str, object]:
     options: dict[str, object] = {"save_all": True, "comment": b""}
+    header, profile = animation.header, read_profile(picture)
     if timeline.durations_ms:
         options["duration"] = list(timeline.durations_ms)
     if timeline.loop is not None:
         options["loop"] = timeline.loop
-    if header.format == "webp":
-        options |= image_encoders.webp_options(picture, None if header.lossless else quality)
-    if header.format == "png":
+    if format_name == "webp":
+        lossless = header.lossless and header.format == "webp"
+        options |= image_webp.options(None if lossless else quality, profile, animation.exif)
+        options["allow_mixed"] = header.format == "gif"  # frames of flat colours are smaller without loss
+    if format_name == "png":
         # Frames come composed from Pillow: each one replaces the one before.
-        options |= {"disposal": 0, "blend": 0, "pnginfo": image_encoders.colour_chunks(body)}
-        options["icc_profile"] = read_profile(picture)
+        options |= {"disposal": 0, "blend": 0, "pnginfo": image_png.png_info(png_colours(animation.body))}
+        options |= {"icc_profile": profile, "exif": animation.exif}
+    if format_name == "gif" and animation.prepare(picture) is not picture:
+        options["disposal"] = 2  # so do those that were made anew, where something shows through
     return options

@@ -1,89 +1,107 @@
-"""Step `compress`: a decoded picture in, coded bytes out, one encoder a format.
+"""Step `compress`: which codings of a still picture to try, in which order.
 
-`encodings` yields candidates from the best-looking to the smallest, made one by one as they are asked for.
+    options.format ─► "keep": the input's own format
+                      "jpeg", "webp", "avif": that one
+                      "auto": AVIF for photographs; for graphics the smallest of PNG, lossless WebP and AVIF in 4:4:4
+
+`encodings` yields codings from the best-looking to the smallest, made one by one as they are asked for.
 """
 
-import io
-import os
-import sys
-from collections.abc import Iterator
-from functools import lru_cache
-from typing import IO, cast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 
-from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
+from PIL import Image
 
-from imagejobs.image_header import ImageHeader, png_chunks
-from imagejobs.image_reader import read_profile
-from imagejobs.image_rebuild import PNG_COLOUR_CHUNKS
+from imagejobs import image_avif, image_jpeg, image_png, image_webp
+from imagejobs.image_colour import flattened
+from imagejobs.image_content import is_photograph
+from imagejobs.image_quality import encoder_quality
+from imagejobs.image_size import with_alpha
+from imagejobs.options import CompressionOptions
 
 _QUALITY_STEP = 10
-
-# The level of zlib by pixels of the picture. Measured on photographs with Pillow 13: level 9 takes 600 ms a
-# megapixel, 7 about 400, 6 about 300, 4 about 150, for 3 % of the bytes between the first and the third.
-_PNG_LEVELS = ((1_000_000, 9), (4_000_000, 7), (16_000_000, 6))
-_PNG_LEAST_LEVEL = 4
-
-_GREY_MODES = frozenset({"L", "LA"})
-
-_WEBP_METHOD = 4  # effort, 0 to 6; 2 takes half the CPU for 10 % more bytes
-_WEBP_LOSSLESS_EFFORT = 75  # libwebp's own default for what it calls quality there
+_FULL_CHROMA = 0
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Convert CMYK through the profile it carries, or by Pillow's formula without a usable one.
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """A coded picture.
 
-    The result is sRGB, which is what viewers assume of a picture without a profile, so that none is kept.
+    Attributes:
+        body: Its bytes.
+        format: "jpeg", "png", "webp", "gif" or "avif".
+        encoder: One of `image_result.ENCODERS`.
+        encoder_quality: The number that the encoder was given; None when it takes none.
+        size: Width and height in pixels, upright.
     """
-    rgb = _through_profile(picture) or picture.convert("RGB")
-    rgb.info.pop("icc_profile", None)
-    return rgb
+
+    body: bytes
+    format: str
+    encoder: str
+    encoder_quality: int | None
+    size: tuple[int, int]
 
 
-def _through_profile(picture: Image.Image) -> Image.Image | None:
-    profile = picture.info.get("icc_profile")
-    try:
-        return ImageCms.applyTransform(picture, _cmyk_to_srgb(profile)) if profile else None
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return None  # damaged, or of another colour space
+@dataclass(frozen=True)
+class Still:
+    """A decoded picture that is ready to be coded: upright, in its size, with nothing in its `info` but transparency.
 
-
-@lru_cache(maxsize=4)
-def _cmyk_to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform:
-    # NOCACHE: the one-pixel cache inside a transform is not safe to share between threads.
-    return ImageCms.buildTransform(
-        io.BytesIO(profile), ImageCms.createProfile("sRGB"), "CMYK", "RGB", flags=ImageCms.Flags.NOCACHE
-    )
-
-
-def encodings(
-    picture: Image.Image, body: bytes, header: ImageHeader, quality: int, subsampling: int
-) -> Iterator[bytes]:
-    """Yield codings of a still picture in its own format, each smaller and poorer than the one before.
-
-    Args:
-        picture: Decoded, upright, not CMYK.
-        body: The file that it came from.
-        header: What `body` says of itself.
-        quality: 1 to 100, where the ladder of lossy codings begins.
-        subsampling: Pillow's number for JPEG: 0 is 4:4:4, 2 is 4:2:0.
+    Attributes:
+        picture: In any mode but CMYK; of 16 bits only when it is to be a PNG again.
+        format: Of the input.
+        lossless: Whether the input stored every pixel exactly.
+        subsampling: Of a JPEG's chroma, Pillow's number; None when the input is none.
+        profile: Of the picture's colours; None for sRGB.
+        colours: Chunks of a PNG that say what its samples mean; empty for sRGB.
+        exif: In TIFF form, or None.
     """
-    match header.format:
-        case "jpeg":
-            for step in _ladder(quality):
-                yield _jpeg(picture, step, subsampling)
-        case "webp":
-            if header.lossless:
-                yield saved(picture, "WEBP", **webp_options(picture, None))
-            for step in _ladder(quality):
-                yield saved(picture, "WEBP", **webp_options(picture, step))
-        case _:
-            yield _png(exact_and_small(picture), body)
-            yield _png(picture.convert("RGBA").quantize(256, Image.Quantize.FASTOCTREE), body)
+
+    picture: Image.Image
+    format: str
+    lossless: bool
+    subsampling: int | None = None
+    profile: bytes | None = None
+    colours: dict[bytes, bytes] = field(default_factory=dict)
+    exif: bytes | None = None
+
+    @cached_property
+    def explicit(self) -> Image.Image:
+        """The picture as formats other than PNG take it: grey or RGB, with alpha only where it shows."""
+        return image_png.without_idle_alpha(with_alpha(self.picture))
+
+    @cached_property
+    def is_graphic(self) -> bool:
+        """Whether lossy coding would show, or be larger: what is lossy already is no such picture."""
+        return self.lossless and not is_photograph(self.explicit)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether anything shows through."""
+        return "A" in self.explicit.getbands()
+
+    @property
+    def chroma(self) -> int:
+        """Pillow's number of the subsampling to use."""
+        return image_jpeg.choose_subsampling(self.explicit) if self.subsampling is None else self.subsampling
+
+    def coding(self, body: bytes, format_name: str, encoder: str, number: int | None = None) -> Coding:
+        """Describe what an encoder made of this picture."""
+        return Coding(body, format_name, encoder, number, self.picture.size)
 
 
-def chroma_subsampling(picture: Image.Image) -> int:
-    """4:4:4 stays so, for somebody chose it to keep coloured edges sharp; all else becomes 4:2:0."""
-    return 0 if JpegImagePlugin.get_sampling(picture) == 0 else 2
+def encodings(still: Still, options: CompressionOptions) -> Iterator[Coding]:
+    """Yield codings in the format that is asked for, each smaller and poorer than the one before, then in the input's.
+
+    Of a GIF there are none in its own: `image_animation` has them. A picture whose colours only a PNG can tell stays
+    one. A format that has no room for the picture, or whose encoder needs more memory than the process has, is passed
+    over.
+    """
+    wish = still.format if options.format == "keep" or still.colours else options.format
+    for name in dict.fromkeys([wish, still.format]):
+        if name in _LADDERS:
+            yield from _LADDERS[name](still, options)
 
 
 def _ladder(quality: int) -> Iterator[int]:
@@ -91,103 +109,70 @@ def _ladder(quality: int) -> Iterator[int]:
     yield 1
 
 
-def _jpeg(picture: Image.Image, quality: int, subsampling: int) -> bytes:
-    return saved(
-        picture,
-        "JPEG",
-        quality=quality,
-        subsampling=subsampling,
-        progressive=True,
-        optimize=True,
-        icc_profile=read_profile(picture),
-        comment=b"",
-    )
+def _jpegs(still: Still, options: CompressionOptions) -> Iterator[Coding]:
+    opaque = flattened(still.explicit, options.background, still.profile)
+    encoder = "jpegli" if options.effort == "max" else "jpeg"
+    chroma = still.chroma
+    for quality in _ladder(options.quality):
+        body = image_jpeg.encode(opaque, quality, options.effort, chroma, still.profile, still.exif)
+        yield still.coding(body, "jpeg", encoder, encoder_quality(encoder, quality))
 
 
-def webp_options(picture: Image.Image, quality: int | None) -> dict[str, object]:
-    """Return Pillow's options for WebP: lossless for None, else lossy at `quality` (1 to 100)."""
-    coding = {"lossless": quality is None, "quality": _WEBP_LOSSLESS_EFFORT if quality is None else quality}
-    return {**coding, "method": _WEBP_METHOD, "icc_profile": read_profile(picture), "exif": b""}
+def _webps(still: Still, options: CompressionOptions) -> Iterator[Coding]:
+    stays_lossless = still.lossless if still.format == "webp" else still.is_graphic
+    if stays_lossless:
+        if not image_webp.fits(still.explicit, lossless=True):
+            return
+        yield _lossless_webp(still)
+    if image_webp.fits(still.explicit, lossless=False):
+        for quality in _ladder(options.quality):
+            body = image_webp.encode(still.explicit, quality, still.profile, still.exif)
+            yield still.coding(body, "webp", "webp", encoder_quality("webp", quality))
 
 
-def _png(picture: Image.Image, body: bytes) -> bytes:
-    pixels = picture.width * picture.height
-    level = next((level for most, level in _PNG_LEVELS if pixels <= most), _PNG_LEAST_LEVEL)
-    chunks = colour_chunks(body)
-    return saved(picture, "PNG", compress_level=level, pnginfo=chunks, icc_profile=read_profile(picture))
+def _lossless_webp(still: Still) -> Coding:
+    return still.coding(image_webp.encode(still.explicit, None, still.profile, still.exif), "webp", "webp-lossless")
 
 
-def colour_chunks(body: bytes) -> PngImagePlugin.PngInfo:
-    """Gamma and primaries: without them the same samples are shown in other colours."""
-    kept = PngImagePlugin.PngInfo()
-    chunks = dict(png_chunks(body))
-    for name, length in PNG_COLOUR_CHUNKS.items():
-        if len(chunks.get(name, b"")) == length:
-            kept.add(name, chunks[name])
-    return kept
+def _avifs(still: Still, options: CompressionOptions) -> Iterator[Coding]:
+    if not image_avif.fits(still.explicit):
+        return
+    chroma = _FULL_CHROMA if still.is_graphic else still.chroma
+    for quality in _ladder(options.quality):
+        body = image_avif.encode(still.explicit, quality, chroma, still.profile, still.exif)
+        yield still.coding(body, "avif", "avif", encoder_quality("avif", quality))
 
 
-def exact_and_small(picture: Image.Image) -> Image.Image:
-    """Return the same visible pixels in the mode that PNG stores in the fewest bytes."""
-    has_profile = "icc_profile" in picture.info
-    if picture.mode in {"1", "I;16"} or (has_profile and picture.mode in _GREY_MODES):
-        return picture  # a grey profile does not fit a palette, nor 16 bits into one
-    rgba = picture.convert("RGBA")
-    counted = cast("list[tuple[int, tuple[int, int, int, int]]] | None", rgba.getcolors(256))
-    if counted is None:
-        return _without_idle_alpha(picture)
-    colours = sorted((colour for _, colour in counted), key=lambda colour: (colour[3], *colour))
-    opaque_grey = all(red == green == blue and alpha == 255 for red, green, blue, alpha in colours)
-    if opaque_grey and len(colours) > 16 and not has_profile:
-        return rgba.convert("L")
-    return _with_palette(rgba, colours)
+def _pngs(still: Still, _: CompressionOptions) -> Iterator[Coding]:
+    for picture, level in image_png.smaller_pictures(still.picture, has_profile=still.profile is not None):
+        body = image_png.encode(picture, still.colours, still.profile, still.exif, level)
+        yield still.coding(body, "png", "png-palette" if picture.mode == "P" else "png")
 
 
-def _without_idle_alpha(picture: Image.Image) -> Image.Image:
-    opaque = {"RGBA": "RGB", "LA": "L"}.get(picture.mode)
-    if opaque and picture.getchannel("A").getextrema() == (255, 255):
-        return picture.convert(opaque)
-    return picture
+def _autos(still: Still, options: CompressionOptions) -> Iterator[Coding]:
+    """Yield what is smallest of all that browsers show, then lossy codings of less quality."""
+    if still.is_graphic:
+        yield min(_of_graphic(still, options), key=lambda coding: len(coding.body))
+    yield from _avifs(still, options)
+    if still.lossless and not still.is_graphic and not still.has_alpha:
+        yield from _jpegs(still, options)  # a photograph that is too large for AVIF
 
 
-def _with_palette(rgba: Image.Image, colours: list[tuple[int, int, int, int]]) -> Image.Image:
-    # Pillow's own mapping to a palette finds near colours, not equal ones. One look-up a pixel takes 0.05 s
-    # a megapixel, less than deflating it.
-    index_of = {int.from_bytes(bytes(colour), sys.byteorder): index for index, colour in enumerate(colours)}
-    indices = map(index_of.__getitem__, memoryview(rgba.tobytes()).cast("I"))
-    paletted = Image.frombytes("P", rgba.size, bytes(indices))
-    paletted.putpalette(b"".join(bytes(colour[:3]) for colour in colours))
-    if alphas := bytes(alpha for *_, alpha in colours if alpha < 255):
-        paletted.info["transparency"] = alphas  # sorted: what is opaque comes last and needs no entry
-    if "icc_profile" in rgba.info:
-        paletted.info["icc_profile"] = rgba.info["icc_profile"]
-    return paletted
+def _of_graphic(still: Still, options: CompressionOptions) -> Iterator[Coding]:
+    """Yield what to choose from; few colours make sharp edges, which are small without loss and frayed with it."""
+    exact = image_png.exact_and_small(still.picture, has_profile=still.profile is not None)
+    if exact.mode in {"1", "P"} or not image_webp.fits(still.explicit, lossless=True):
+        yield next(_pngs(still, options))
+    else:
+        yield from islice(_avifs(still, options), 1)
+    if image_webp.fits(still.explicit, lossless=True):
+        yield _lossless_webp(still)
 
 
-def saved(picture: Image.Image, pillow_format: str, **options: object) -> bytes:
-    """Encode with Pillow, on a file of memory where the system has them.
-
-    Pillow's JPEG encoder keeps the interpreter's lock for a BytesIO and lets go of it for a real file, so
-    that threads scale (39 to 63 images/s on two cores). `memfd_create` is Linux only and may be forbidden.
-    """
-    with _scratch_file() as file:
-        picture.save(file, pillow_format, **options)
-        file.seek(0)
-        return file.read()
-
-
-def _scratch_file() -> IO[bytes]:
-    if sys.platform == "linux":
-        try:
-            return os.fdopen(os.memfd_create("image"), "w+b")
-        except OSError:
-            return io.BytesIO()
-    return io.BytesIO()
-
-
-def is_inexact(picture: Image.Image, header: ImageHeader) -> bool:
-    """Tell whether Pillow reads a picture otherwise than it looks.
-
-    Of a 16-bit RGB PNG it keeps the high bytes, so that a transparent colour given in 16 bits does not match.
-    """
-    return header.deep_rgb and "transparency" in picture.info
+_LADDERS: dict[str, Callable[[Still, CompressionOptions], Iterator[Coding]]] = {
+    "jpeg": _jpegs,
+    "webp": _webps,
+    "avif": _avifs,
+    "png": _pngs,
+    "auto": _autos,
+}

@@ -105,13 +105,18 @@ def check_limits(header: ImageHeader) -> None:
 
 
 def format_of(body: bytes) -> str:
-    """Return "jpeg", "png", "webp", "gif", or "" for anything else, by the first bytes alone."""
+    """Return "jpeg", "png", "webp", "gif", "avif", or "" for anything else, by the first bytes alone.
+
+    AVIF is written and not read: `read_header` refuses it.
+    """
     if body.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if body.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if body.startswith((b"GIF87a", b"GIF89a")):
         return "gif"
+    if body[4:12] == b"ftypavif":
+        return "avif"
     return "webp" if body.startswith(b"RIFF") and body[8:12] == b"WEBP" else ""
 
 

@@ -46,6 +46,15 @@ def read_orientation(picture: Image.Image) -> int:
     return orientation if isinstance(orientation, int) and orientation in _UPRIGHT_BY else 1
 
 
+def is_inexact(picture: Image.Image, header: ImageHeader) -> bool:
+    """Tell whether Pillow reads a picture otherwise than it looks.
+
+    Of a 16-bit RGB PNG it keeps the high bytes, so that a transparent colour given in 16 bits does not match; the
+    one of 16-bit grey matches in no other mode.
+    """
+    return "transparency" in picture.info and (header.deep_rgb or picture.mode == "I;16")
+
+
 def upright(picture: Image.Image, orientation: int) -> Image.Image:
     """Turn a decoded picture as its EXIF orientation (1 to 8) asks."""
     return picture.transpose(_UPRIGHT_BY[orientation]) if orientation in _UPRIGHT_BY else picture

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from imagejobs.image_header import format_of
+from imagejobs.image_metadata import NO_NAMES, Names, tiff
 from imagejobs.image_reader import MAX_PROFILE_BYTES, usable_profile
 
 PNG_COLOUR_CHUNKS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
@@ -31,12 +32,13 @@ class NotRebuildable(Exception):
     """The file is damaged, of a kind that browsers do not show, or would grow; the message says which."""
 
 
-def rebuild(body: bytes, orientation: int) -> bytes:
+def rebuild(body: bytes, orientation: int, names: Names = NO_NAMES) -> bytes:
     """Write a file anew: the same coded pixels, frames, timing, loop and colours, and nothing else.
 
     Args:
         body: A JPEG, PNG, WebP or GIF file that is within the limits of `image_header`.
         orientation: 1 to 8, as in EXIF; written into the file unless it is 1.
+        names: Of author and owner, to be written into it; a GIF and a WebP of the simple form have no place for them.
 
     Returns:
         The file, never larger than `body`.
@@ -45,7 +47,7 @@ def rebuild(body: bytes, orientation: int) -> bytes:
         NotRebuildable: It must be coded anew, or refused.
     """
     try:
-        rebuilt = _REBUILDERS[format_of(body)](body, orientation)
+        rebuilt = _REBUILDERS[format_of(body)](body, tiff(orientation, names))
     except (struct.error, IndexError, KeyError, ValueError, zlib.error) as error:
         raise NotRebuildable("The file is damaged.") from error
     if len(rebuilt) > len(body):
@@ -66,11 +68,6 @@ def has_slack(rebuilt: bytes) -> bool:
             return any(map(_webp_frame_has_slack, _webp_frames(rebuilt)))
         case _:
             return False  # of PNG and GIF, `rebuild` has cut it off
-
-
-def _tiff(orientation: int) -> bytes:
-    """EXIF with this one entry (TIFF 6.0: header, directory of one SHORT, no next directory)."""
-    return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
 
 
 # JPEG: ITU T.81, JFIF 1.02, ICC.1 annex B.4, and Adobe's APP14 as libjpeg reads it.
@@ -103,10 +100,10 @@ class _Scan(NamedTuple):
     data: bytes
 
 
-def _jpeg(body: bytes, orientation: int) -> bytes:
+def _jpeg(body: bytes, exif: bytes) -> bytes:
     frame, scans, applications = _read_jpeg(body)
     used = _used_tables(frame.content, scans)
-    parts = [b"\xff\xd8", *_jpeg_applications(applications, orientation), _segment(frame.code, frame.content)]
+    parts = [b"\xff\xd8", *_jpeg_applications(applications, exif), _segment(frame.code, frame.content)]
     restart = bytes(2)
     for scan in scans:
         for code in _TABLES:
@@ -206,13 +203,13 @@ def _used_tables(frame: bytes, scans: list[_Scan]) -> set[tuple[int, int]]:
     return used
 
 
-def _jpeg_applications(segments: list[_Segment], orientation: int) -> Iterator[bytes]:
+def _jpeg_applications(segments: list[_Segment], exif: bytes) -> Iterator[bytes]:
     """Yield fresh segments for what changes colours or turns the picture."""
     contents = [(segment.code, segment.content) for segment in segments]
     if any(code == _APP0 and content[:5] == b"JFIF\0" and len(content) >= 14 for code, content in contents):
         yield _segment(_APP0, b"JFIF\0\1\1\0\0\1\0\1\0\0")
-    if orientation != 1:
-        yield _segment(_APP1, b"Exif\0\0" + _tiff(orientation))
+    if exif:
+        yield _segment(_APP1, b"Exif\0\0" + exif)
     profile = usable_profile(_jpeg_profile(contents)) or b""
     pieces = [profile[start : start + _ICC_PIECE_BYTES] for start in range(0, len(profile), _ICC_PIECE_BYTES)]
     for number, piece in enumerate(pieces, start=1):
@@ -280,14 +277,14 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 _INFLATED_AT_ONCE_BYTES = 16_384  # of input: a thousand times that comes out at most
 
 
-def _png(body: bytes, orientation: int) -> bytes:
+def _png(body: bytes, exif: bytes) -> bytes:
     head, parts = _read_png(body)
     header = head[b"IHDR"]
     if len(header) != 13 or not set(header[10:12]) <= {0} or header[12] > 1:
         raise NotRebuildable("The PNG's header is damaged.")
     kept = [(b"IHDR", header), *_png_colours(head), *_png_palette(head)]
-    if orientation != 1:
-        kept.append((b"eXIf", _tiff(orientation)))
+    if exif:
+        kept.append((b"eXIf", exif))
     kept += _png_frames(header, head[b"acTL"], parts) if b"acTL" in head else _png_still(header, parts)
     return _PNG_MAGIC + b"".join(_png_chunk(name, data) for name, data in [*kept, (b"IEND", b"")])
 
@@ -434,7 +431,7 @@ _GIF_SUB_BLOCK_BYTES = 255
 _GIF_END_CODE_BYTES = 2  # the end code, of at most 12 bits, may begin in the byte that completes the picture
 
 
-def _gif(body: bytes, _orientation: int) -> bytes:
+def _gif(body: bytes, _exif: bytes) -> bytes:
     table_end = 13 + _gif_table_bytes(body[10])
     parts = [body[:12], b"\0", body[13:table_end]]
     loop = control = b""
@@ -538,7 +535,7 @@ class _WebpFrame(NamedTuple):
     chunks: list[tuple[bytes, bytes]]
 
 
-def _webp(body: bytes, orientation: int) -> bytes:
+def _webp(body: bytes, exif: bytes) -> bytes:
     chunks = _webp_chunks(body)
     name, extended = chunks[0]
     if name in _WEBP_PICTURES:
@@ -549,11 +546,11 @@ def _webp(body: bytes, orientation: int) -> bytes:
     profile = usable_profile(next((data for name, data in chunks if name == b"ICCP"), None))
     flags = extended[0] & _WEBP_ALPHA | moves
     flags |= _WEBP_PROFILE if profile else 0
-    flags |= _WEBP_EXIF if orientation != 1 else 0
+    flags |= _WEBP_EXIF if exif else 0
     kept = [(b"VP8X", bytes((flags, 0, 0, 0)) + extended[4:])]
     kept += [(b"ICCP", profile)] if profile else []
     kept += _webp_animation(chunks) if moves else _webp_picture(chunks)
-    kept += [(b"EXIF", _tiff(orientation))] if orientation != 1 else []
+    kept += [(b"EXIF", exif)] if exif else []
     return _riff(kept)
 
 

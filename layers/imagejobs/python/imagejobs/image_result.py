@@ -10,8 +10,9 @@ MEDIA_TYPES = {
     "png": ("image/png", "png"),
     "webp": ("image/webp", "webp"),
     "gif": ("image/gif", "gif"),
+    "avif": ("image/avif", "avif"),
 }
-"""Of each format, its media type and the extension of a file name."""
+"""Of each format that is handed out, its media type and the extension of a file name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,9 @@ class CompressedImage:
 
     Attributes:
         body: The coded picture.
-        format: "jpeg", "png", "webp" or "gif", as the input's.
+        format: "jpeg", "png", "webp", "gif" or "avif"; the input's own unless the outcome is "converted".
         content_type: Its media type, such as "image/jpeg".
-        extension: Of a file name, without the dot: "jpg", "png", "webp" or "gif".
+        extension: Of a file name, without the dot: "jpg", "png", "webp", "gif" or "avif".
         width: Columns in pixels, as a person sees it.
         height: Rows in pixels, as a person sees it.
         outcome: "smaller", "converted" when it is that in another format, or "unchanged" when the coded picture is the
