@@ -402,8 +402,8 @@ def here(body):
 
 
 def carried(image: CompressedImage) -> tuple[object, ...]:
-    """What the child's answer carries; of the encoder it says nothing."""
-    return astuple(replace(image, encoder=None, encoder_quality=None))
+    """All but the time that it took."""
+    return astuple(replace(image, cpu_ms=None))
 
 
 def outcome_of(work) -> object:

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 from PIL.ImageFile import ImageFile
 
-from imagejobs import errors, image_animation, image_encoders, image_jpeg, image_rebuild
+from imagejobs import errors, image_animation, image_encoders, image_rebuild
 from imagejobs.image_animation import Animation
 from imagejobs.image_colour import in_eight_bits, in_srgb, png_colours
 from imagejobs.image_encoders import Coding, Still
@@ -185,13 +185,14 @@ def _codings(picture: ImageFile, source: _Input, options: CompressionOptions) ->
 
 def _prepared(picture: ImageFile, source: _Input, options: CompressionOptions) -> Still:
     header = source.header
-    subsampling = image_jpeg.choose_subsampling(picture) if header.format == "jpeg" else None
+    is_whole = header.format == "jpeg" and source.fitting_size == source.stored_size
+    coded_sampling = JpegImagePlugin.get_sampling(picture) if is_whole else None
     colours = png_colours(source.body) if header.format == "png" else {}
     eight_bits = picture if options.format == "keep" or colours else in_eight_bits(picture)
     small = resized(eight_bits, source.fitting_size)
     coloured, profile = in_srgb(small, keep_wide_gamut=options.keep_wide_gamut)
     ready = upright(coloured, source.orientation)
-    return Still(_bare(ready), header.format, header.lossless, subsampling, profile, colours, source.exif)
+    return Still(_bare(ready), header.format, header.lossless, coded_sampling, profile, colours, source.exif)
 
 
 def _in_size_and_upright(frame: Image.Image, source: _Input) -> Image.Image:

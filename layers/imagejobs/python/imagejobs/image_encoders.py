@@ -52,7 +52,7 @@ class Still:
         picture: In any mode but CMYK; of 16 bits only when it is to be a PNG again.
         format: Of the input.
         lossless: Whether the input stored every pixel exactly.
-        subsampling: Of a JPEG's chroma, Pillow's number; None when the input is none.
+        coded_sampling: Of the JPEG's chroma that it came from, Pillow's number; None of another or a resized picture.
         profile: Of the picture's colours; None for sRGB.
         colours: Chunks of a PNG that say what its samples mean; empty for sRGB.
         exif: In TIFF form, or None.
@@ -61,7 +61,7 @@ class Still:
     picture: Image.Image
     format: str
     lossless: bool
-    subsampling: int | None = None
+    coded_sampling: int | None = None
     profile: bytes | None = None
     colours: dict[bytes, bytes] = field(default_factory=dict)
     exif: bytes | None = None
@@ -84,7 +84,7 @@ class Still:
     @property
     def chroma(self) -> int:
         """Pillow's number of the subsampling to use."""
-        return image_jpeg.choose_subsampling(self.explicit) if self.subsampling is None else self.subsampling
+        return image_jpeg.choose_subsampling(self.explicit, self.coded_sampling)
 
     def coding(self, body: bytes, format_name: str, encoder: str, number: int | None = None) -> Coding:
         """Describe what an encoder made of this picture."""
@@ -111,8 +111,8 @@ def _ladder(quality: int) -> Iterator[int]:
 
 def _jpegs(still: Still, options: CompressionOptions) -> Iterator[Coding]:
     opaque = flattened(still.explicit, options.background, still.profile)
-    encoder = "jpegli" if options.effort == "max" else "jpeg"
     chroma = still.chroma
+    encoder = image_jpeg.encoder_name(opaque, options.effort, chroma)
     for quality in _ladder(options.quality):
         body = image_jpeg.encode(opaque, quality, options.effort, chroma, still.profile, still.exif)
         yield still.coding(body, "jpeg", encoder, encoder_quality(encoder, quality))

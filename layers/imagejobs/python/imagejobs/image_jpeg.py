@@ -29,6 +29,7 @@ _MOST_VISIBLE = 0.0005
 _MAX_SIDE_PIXELS = 65_500  # JPEG_MAX_DIMENSION of libjpeg, 35 short of what the format has room for
 _MAX_SEGMENT_BYTES = 65_533  # ITU-T T.81: a length of 16 bits, which counts itself
 _ICC = b"ICC_PROFILE\0"
+_EXIF = b"Exif\0\0"
 
 
 def encoder_name(picture: Image.Image, effort: str, subsampling: int) -> str:
@@ -49,12 +50,12 @@ def encode(
         effort: "normal", or "max" for fewer bytes at twice the CPU.
         subsampling: Pillow's number: 0 is 4:4:4, 2 is 4:2:0. Without effect on a grey picture.
         profile: ICC profile to write into the file; None for none.
-        exif: What `Image.Exif.tobytes` returns, to write into the file; None for none.
+        exif: In TIFF form, to write into the file; None for none.
 
     Raises:
         MemoryError: There is too little of it.
         ImageTooLarge: A side is longer than 65,500 pixels.
-        ValueError: The profile has more than 16.7 MB or the EXIF more than 65,533 bytes; neither fits into a JPEG.
+        ValueError: The profile has more than 16.7 MB or the EXIF more than 65,527 bytes; neither fits into a JPEG.
     """
     if max(picture.size) > _MAX_SIDE_PIXELS:
         raise errors.ImageTooLarge(
@@ -109,7 +110,7 @@ def _pillow(picture: Image.Image, number: int, subsampling: int, *, progressive:
 
 def _with_metadata(coded: bytes, profile: bytes | None, exif: bytes | None) -> bytes:
     """Put them behind the JFIF segment, which comes first."""
-    segments = ([_segment(0xE1, exif)] if exif else []) + _profile_segments(profile or b"")
+    segments = ([_segment(0xE1, _EXIF + exif)] if exif else []) + _profile_segments(profile or b"")
     start = 4 + int.from_bytes(coded[4:6], "big")
     return b"".join((coded[:start], *segments, coded[start:])) if segments else coded
 
