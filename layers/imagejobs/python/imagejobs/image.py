@@ -185,14 +185,14 @@ def _codings(picture: ImageFile, source: _Input, options: CompressionOptions) ->
 
 def _prepared(picture: ImageFile, source: _Input, options: CompressionOptions) -> Still:
     header = source.header
-    is_whole = header.format == "jpeg" and source.fitting_size == source.stored_size
-    coded_sampling = JpegImagePlugin.get_sampling(picture) if is_whole else None
+    as_stored = header.format == "jpeg" and source.fitting_size == source.stored_size
+    sampling = JpegImagePlugin.get_sampling(picture) if as_stored else None
     colours = png_colours(source.body) if header.format == "png" else {}
     eight_bits = picture if options.format == "keep" or colours else in_eight_bits(picture)
     small = resized(eight_bits, source.fitting_size)
     coloured, profile = in_srgb(small, keep_wide_gamut=options.keep_wide_gamut)
     ready = upright(coloured, source.orientation)
-    return Still(_bare(ready), header.format, header.lossless, coded_sampling, profile, colours, source.exif)
+    return Still(_bare(ready), header.format, header.lossless, sampling, profile, colours, source.exif)
 
 
 def _in_size_and_upright(frame: Image.Image, source: _Input) -> Image.Image:

@@ -23,6 +23,7 @@ from imagejobs.options import CompressionOptions
 
 _QUALITY_STEP = 10
 _FULL_CHROMA = 0
+_MAX_JPEG_SIDE_PIXELS = 65_500  # JPEG_MAX_DIMENSION of libjpeg, 35 short of what the format has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Still:
         picture: In any mode but CMYK; of 16 bits only when it is to be a PNG again.
         format: Of the input.
         lossless: Whether the input stored every pixel exactly.
-        coded_sampling: Of the JPEG's chroma that it came from, Pillow's number; None of another or a resized picture.
+        coded_sampling: Of a JPEG's chroma, Pillow's number; None when the input is none, or was made smaller since.
         profile: Of the picture's colours; None for sRGB.
         colours: Chunks of a PNG that say what its samples mean; empty for sRGB.
         exif: In TIFF form, or None.
@@ -84,7 +85,8 @@ class Still:
     @property
     def chroma(self) -> int:
         """Pillow's number of the subsampling to use."""
-        return image_jpeg.choose_subsampling(self.explicit, self.coded_sampling)
+        colours = self.explicit.convert("RGB") if self.explicit.mode == "RGBA" else self.explicit
+        return image_jpeg.choose_subsampling(colours, self.coded_sampling)
 
     def coding(self, body: bytes, format_name: str, encoder: str, number: int | None = None) -> Coding:
         """Describe what an encoder made of this picture."""
@@ -110,8 +112,10 @@ def _ladder(quality: int) -> Iterator[int]:
 
 
 def _jpegs(still: Still, options: CompressionOptions) -> Iterator[Coding]:
+    if max(still.picture.size) > _MAX_JPEG_SIDE_PIXELS:
+        return
     opaque = flattened(still.explicit, options.background, still.profile)
-    chroma = still.chroma
+    chroma = image_jpeg.choose_subsampling(opaque, still.coded_sampling)
     encoder = image_jpeg.encoder_name(opaque, options.effort, chroma)
     for quality in _ladder(options.quality):
         body = image_jpeg.encode(opaque, quality, options.effort, chroma, still.profile, still.exif)

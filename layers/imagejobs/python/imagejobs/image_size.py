@@ -30,7 +30,8 @@ def resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     """
     if picture.size == size:
         return picture
-    return with_alpha(picture).resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+    gap = None if picture.mode == "I;16" else _REDUCING_GAP  # Pillow cannot shrink 16 bits by whole numbers
+    return with_alpha(picture).resize(size, Image.Resampling.LANCZOS, reducing_gap=gap)
 
 
 def with_alpha(picture: Image.Image) -> Image.Image:
