@@ -1,10 +1,11 @@
 """Animations keep their frames, their timing, their loop and what shows through."""
 
 import pytest
+from PIL import Image
 
 from imagejobs.image import compress
 from imagejobs.options import CompressionOptions
-from tests.unit.image_helpers import animate, decode, files_under, frame_durations, moving_frames
+from tests.unit.image_helpers import animate, decode, encode, files_under, frame_durations, is_close, moving_frames
 
 DURATIONS_MS = [100, 250, 40, 90, 1000]
 WASTEFUL = {
@@ -80,3 +81,65 @@ def test_third_party_gifs_keep_frames_and_timing():
     for path in files_under("CORPUS_DIR", "gif/*.gif"):
         body = path.read_bytes()
         assert frame_durations(compress(body, CompressionOptions()).body) == frame_durations(body)
+
+
+@pytest.mark.parametrize("format_name", ["webp", "auto"])
+@pytest.mark.parametrize("pillow_format", ["GIF", "PNG"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_an_animation_becomes_an_animated_webp_of_the_same_frames_and_timing(pillow_format, mode, format_name):
+    saving = {"GIF": {"disposal": 2}, "PNG": WASTEFUL["PNG"]}[pillow_format]
+    body = animate(moving_frames(mode), pillow_format, duration=DURATIONS_MS, loop=0, **saving)
+    result = compress(body, CompressionOptions(format=format_name))
+    output = decode(result.body)
+    assert (result.outcome, result.format, output.format) == ("converted", "webp", "WEBP")
+    assert frame_durations(result.body) == DURATIONS_MS
+    assert output.info["loop"] == 0
+    for index in range(output.n_frames):
+        output.seek(index)
+        assert output.convert("RGBA").getpixel((158, 2))[3] == (0 if mode == "RGBA" else 255)
+        assert is_close(output.convert("RGB").getpixel((25 + 20 * index, 45)), (250, 40, 30 + index))
+
+
+@pytest.mark.parametrize(("repetitions", "plays"), [(None, 1), (0, 0), (1, 2), (3, 4), (65_535, 65_535)])
+def test_a_webp_plays_as_often_as_the_gif_that_it_was(repetitions, plays):
+    loop = {} if repetitions is None else {"loop": repetitions}
+    result = compress(animate(moving_frames(), "GIF", duration=100, **loop), CompressionOptions(format="webp"))
+    assert (result.format, decode(result.body).info["loop"]) == ("webp", plays)
+
+
+def test_a_png_plays_as_often_as_a_webp():
+    body = animate(moving_frames(), "PNG", duration=100, loop=3, **WASTEFUL["PNG"])
+    result = compress(body, CompressionOptions(format="webp"))
+    assert (result.format, decode(result.body).info["loop"]) == ("webp", 3)
+
+
+@pytest.mark.parametrize("format_name", ["jpeg", "avif"])
+@pytest.mark.parametrize("pillow_format", ["GIF", "PNG", "WEBP"])
+def test_an_animation_keeps_its_format_where_the_one_asked_for_is_for_stills(pillow_format, format_name):
+    body = animate(moving_frames(), pillow_format, duration=DURATIONS_MS, **WASTEFUL[pillow_format])
+    result = compress(body, CompressionOptions(format=format_name))
+    assert result == compress(body, CompressionOptions())
+    assert result.format == pillow_format.lower()
+
+
+def test_a_gif_whose_frames_a_webp_would_merge_stays_a_gif():
+    first, second, *_ = moving_frames()
+    body = _gif_of([first, second, second, first])
+    result = compress(body, CompressionOptions(format="webp"))
+    assert result.format == "gif"
+    assert frame_durations(result.body) == frame_durations(body) == [100] * 4
+
+
+def _gif_of(frames: list[Image.Image]) -> bytes:
+    """Frame by frame, for Pillow merges equal ones too."""
+    files = [encode(frame.convert("RGB").quantize(16), "GIF") for frame in frames]
+    control = b"!\xf9\4\0\x0a\0\0\0"
+    head = files[0][:10] + b"\0" + files[0][11:13]
+    return head + b"".join(control + _with_local_palette(file) for file in files) + b";"
+
+
+def _with_local_palette(gif: bytes) -> bytes:
+    size_bits = gif[10] & 7
+    palette_end = 13 + (3 << size_bits + 1)
+    start = gif.index(b",", palette_end)
+    return gif[start : start + 9] + bytes((0x80 | size_bits,)) + gif[13:palette_end] + gif[start + 10 : -1]

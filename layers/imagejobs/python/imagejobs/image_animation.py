@@ -159,7 +159,7 @@ def _save_options(
     if format_name == "webp":
         lossless = header.lossless and header.format == "webp"
         options |= image_webp.options(None if lossless else quality, profile, animation.exif)
-        options["allow_mixed"] = header.format == "gif"  # frames of flat colours are smaller without loss
+        options["allow_mixed"] = header.lossless and not lossless  # frames of flat colours are smaller without loss
     if format_name == "png":
         # Frames come composed from Pillow: each one replaces the one before.
         options |= {"disposal": 0, "blend": 0, "pnginfo": image_png.png_info(png_colours(animation.body))}
