@@ -23,7 +23,6 @@ from imagejobs.options import CompressionOptions
 
 _QUALITY_STEP = 10
 _FULL_CHROMA = 0
-_MAX_JPEG_SIDE_PIXELS = 65_500  # JPEG_MAX_DIMENSION of libjpeg, 35 short of what the format has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def _ladder(quality: int) -> Iterator[int]:
 
 
 def _jpegs(still: Still, options: CompressionOptions) -> Iterator[Coding]:
-    if max(still.picture.size) > _MAX_JPEG_SIDE_PIXELS:
+    if max(still.picture.size) > image_jpeg.MAX_SIDE_PIXELS:
         return
     opaque = flattened(still.explicit, options.background, still.profile)
     chroma = image_jpeg.choose_subsampling(opaque, still.coded_sampling)

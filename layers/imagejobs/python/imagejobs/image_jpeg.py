@@ -20,13 +20,15 @@ from imagejobs.image_quality import encoder_quality
 
 _444, _420 = 0, 2  # as Pillow numbers them
 
+MAX_SIDE_PIXELS = 65_500
+"""JPEG_MAX_DIMENSION of libjpeg, 35 short of what the format has room for."""
+
 _SAMPLE_PIXELS = 500_000
 _BLOCK = 3  # pixels; of a picture that was doubled in size, blocks of an even side would not see the edges
 _STRIP_ROWS = 5 * _BLOCK
 _VISIBLE_ERROR = 48
 _MOST_VISIBLE = 0.0005
 
-_MAX_SIDE_PIXELS = 65_500  # JPEG_MAX_DIMENSION of libjpeg, 35 short of what the format has room for
 _MAX_SEGMENT_BYTES = 65_533  # ITU-T T.81: a length of 16 bits, which counts itself
 _ICC = b"ICC_PROFILE\0"
 _EXIF = b"Exif\0\0"
@@ -57,10 +59,10 @@ def encode(
         ImageTooLarge: A side is longer than 65,500 pixels.
         ValueError: The profile has more than 16.7 MB or the EXIF more than 65,527 bytes; neither fits into a JPEG.
     """
-    if max(picture.size) > _MAX_SIDE_PIXELS:
+    if max(picture.size) > MAX_SIDE_PIXELS:
         raise errors.ImageTooLarge(
             f"The image has {picture.width} x {picture.height} pixels; "
-            f"a JPEG can have {_MAX_SIDE_PIXELS:,} a side. Ask for a smaller width or height, or for another format."
+            f"a JPEG can have {MAX_SIDE_PIXELS:,} a side. Ask for a smaller width or height, or for another format."
         )
     number = encoder_quality(encoder_name(picture, effort, subsampling), quality)
     encode_picture = _smallest if effort == "max" else _progressive
