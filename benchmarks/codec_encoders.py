@@ -1,0 +1,67 @@
+"""The encoders that are measured, each by its own number: pixels in, bytes out."""
+
+import io
+from collections.abc import Callable
+from functools import cache, partial
+
+import mozjpeg_lossless_optimization
+import pyjpegli
+from PIL import Image
+
+Encode = Callable[[Image.Image, int], bytes]
+
+DEFAULT = "pillow"
+"""What everything is compared with: Pillow's JPEG with nothing said but the quality."""
+
+
+def pillow(picture: Image.Image, number: int) -> bytes:
+    """Pillow's default JPEG: baseline, 4:2:0, libjpeg's tables."""
+    return _saved(picture, "JPEG", quality=number)
+
+
+def jpeg(picture: Image.Image, number: int) -> bytes:
+    """Pillow's progressive, optimised JPEG, 4:2:0, with jpegli's quantisation tables."""
+    tables = _jpegli_tables(number)
+    return _saved(picture, "JPEG", qtables=tables, subsampling="4:2:0", progressive=True, optimize=True)
+
+
+def jpegli(picture: Image.Image, number: int) -> bytes:
+    """Jpegli's JPEG, its coefficients coded anew by mozjpeg."""
+    coded = pyjpegli.encode(picture.tobytes(), *picture.size, quality=number)
+    return bytes(mozjpeg_lossless_optimization.optimize(coded))
+
+
+def webp(picture: Image.Image, number: int) -> bytes:
+    """WebP, method 4."""
+    return _saved(picture, "WEBP", quality=number, method=4)
+
+
+def avif(picture: Image.Image, number: int, speed: int) -> bytes:
+    """AVIF, 4:2:0, on one thread."""
+    return _saved(picture, "AVIF", quality=number, speed=speed, subsampling="4:2:0", max_threads=1)
+
+
+AUTO = "avif speed 10"
+"""What `format=auto` makes of a photograph."""
+
+ENCODERS: dict[str, Encode] = {
+    DEFAULT: pillow,
+    "jpeg": jpeg,
+    "jpegli": jpegli,
+    "webp": webp,
+    "avif": partial(avif, speed=8),
+    **{f"avif speed {speed}": partial(avif, speed=speed) for speed in (6, 9, 10)},
+}
+
+
+@cache
+def _jpegli_tables(number: int) -> dict[int, list[int]]:
+    coded = pyjpegli.encode(bytes(3 * 16 * 16), 16, 16, quality=number)
+    with Image.open(io.BytesIO(coded)) as picture:
+        return dict(picture.quantization)  # type: ignore[attr-defined]  # a JPEG's
+
+
+def _saved(picture: Image.Image, pillow_format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, pillow_format, **options)
+    return file.getvalue()
