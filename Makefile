@@ -17,7 +17,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens test check bench bench-sandbox long reliability security-report clean lock
+.PHONY: help demo run verify redrive tokens test check bench bench-codec bench-sandbox long reliability security-report clean lock
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -52,6 +52,10 @@ check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam
 
 bench: $(DEV) ## Images per second, end to end; IMAGES=, CHECK=1 fails below the target
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.end_to_end
+
+# One thread: what else the machine does then falls on the encoders alike.
+bench-codec: $(DEV) ## Bytes at equal seen quality and CPU of every encoder; CORPUS=, CHECK=1 fails over a target
+	OPENBLAS_NUM_THREADS=1 PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.codec
 
 bench-sandbox: $(DEV) ## CPU and memory of decoding in a process of its own; ROUNDS=, CHECK=1 fails over the target
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.sandbox

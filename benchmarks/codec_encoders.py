@@ -10,7 +10,7 @@ from PIL import Image
 
 Encode = Callable[[Image.Image, int], bytes]
 
-DEFAULT = "pillow"
+DEFAULT = "Pillow default"
 """What everything is compared with: Pillow's JPEG with nothing said but the quality."""
 
 

@@ -34,9 +34,14 @@ class Upload:
 
 def photographs() -> list[Upload]:
     """Photographs and product shots of the folder: its JPEGs in RGB, and its opaque PNGs of very many colours."""
-    if _folder() == SAMPLES:
+    if not is_corpus():
         return [Upload(f"sample {number}", body) for number, body in enumerate(jpegs(), 1)]
     return [_scaled_down(upload) for upload in uploads() if _is_photograph(upload)]
+
+
+def is_corpus() -> bool:
+    """Whether a folder was named, or these are the project's samples."""
+    return _folder() != SAMPLES
 
 
 def uploads() -> list[Upload]:

@@ -23,7 +23,7 @@ class Scores:
 
     def __init__(self) -> None:
         self._path = BUILD / f"scores-{_digest(Path(ssimulacra2.__file__).read_bytes())}.json"
-        self._known: dict[str, float] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        self._known = self._kept()
         self._last: tuple[str, ssimulacra2.Original] | None = None
 
     def __enter__(self) -> Self:
@@ -33,9 +33,12 @@ class Scores:
         self.keep()
 
     def keep(self) -> None:
-        """Write them to build/."""
+        """Write them to build/, beside what another run has kept there in the meantime."""
         BUILD.mkdir(exist_ok=True)
-        self._path.write_text(json.dumps(self._known, indent=0) + "\n")
+        self._path.write_text(json.dumps({**self._kept(), **self._known}, indent=0) + "\n")
+
+    def _kept(self) -> dict[str, float]:
+        return dict(json.loads(self._path.read_text())) if self._path.exists() else {}
 
     def of(self, upload: Upload, coded: bytes) -> float:
         """The score of a coded picture against the upload that it was made from."""
