@@ -144,10 +144,10 @@ def make_rows(
 
 def print_table(rows: Mapping[str, Row], sharp: codec_sharp.SharpRun | str) -> None:
     """As a reader wants it; the targets follow below."""
-    print(f"{'':<16} {'bytes at 80':>11} {'CPU':>7} {'mean at q80':>12} {'worst':>7}")
+    print(f"{'':<16} {'bytes at 80':>11} {'of':>4} {'CPU':>7} {'mean at q80':>12} {'worst':>7}")
     for name, row in rows.items():
         print(
-            f"{name:<16} {row.bytes_ratio:>11.3f} {row.cpu_ratio:>6.2f}x"
+            f"{name:<16} {row.bytes_ratio:>11.3f} {row.counted:>4} {row.cpu_ratio:>6.2f}x"
             f" {row.mean_score:>12.1f} {row.worst_score:>7.1f} {row.worst}"
         )
     if isinstance(sharp, str):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from benchmarks.codec_pictures import Upload
 from benchmarks.codec_scores import Scores
 
-QUALITIES = (50, 60, 70, 76, 82, 88, 93, 97)
+QUALITIES = (10, 30, 50, 60, 70, 76, 82, 88, 93, 97)
 """On the one scale; a picture that needs much more than the mean, or much less, reaches every score of interest."""
 
 
