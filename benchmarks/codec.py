@@ -20,13 +20,12 @@ from PIL import Image
 from benchmarks import codec_sharp
 from benchmarks.codec_cpu import cpu_seconds
 from benchmarks.codec_curves import QUALITIES, Curve, curve, ratio_at
-from benchmarks.codec_encoders import AUTO, DEFAULT, ENCODERS
+from benchmarks.codec_encoders import DEFAULT, ENCODERS, PRODUCT
 from benchmarks.codec_pictures import Upload, is_corpus, large_jpeg, photographs, uploads
 from benchmarks.codec_plot import draw
 from benchmarks.codec_scores import Scores
 from benchmarks.report import BUILD, Figure, finish
 from imagejobs.image import compress
-from imagejobs.image_quality import encoder_quality
 from imagejobs.options import CompressionOptions
 
 SCORE = 80.0
@@ -35,7 +34,6 @@ ROUNDS = 3
 MEMORY_MB = 450.0
 
 SHARP = "sharp mozjpeg"
-PRODUCT = {"default JPEG": "jpeg", "effort=max JPEG": "jpegli", "WebP": "webp", "AVIF": "avif", "auto": AUTO}
 TARGETS = {"default JPEG": (0.82, 2.6), "effort=max JPEG": (0.78, 7.0), "auto": (0.65, 8.0)}
 """Of each row, the bytes at equal score and the CPU that it takes at most, as shares of Pillow's default's."""
 
@@ -110,11 +108,7 @@ def codings_of(upload: Upload, index: int, sharp: codec_sharp.SharpRun | str) ->
 
 def encoders() -> dict[str, Callable[[Image.Image, int], bytes]]:
     """What the rows measure, by qualities of the one scale; Pillow's default by its own."""
-    return {DEFAULT: ENCODERS[DEFAULT], **{name: partial(_on_scale, encoder) for name, encoder in PRODUCT.items()}}
-
-
-def _on_scale(encoder: str, picture: Image.Image, quality: int) -> bytes:
-    return ENCODERS[encoder](picture, encoder_quality(encoder.split(maxsplit=1)[0], quality))
+    return {DEFAULT: ENCODERS[DEFAULT], **PRODUCT}
 
 
 def measure_cpu(pictures: Sequence[Upload], sharp: codec_sharp.SharpRun | str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The encoders that are measured, each by its own number: pixels in, bytes out."""
+"""The encoders that are measured: pixels in, bytes out. Each by its own number, and the product's on the one scale."""
 
 import io
 from collections.abc import Callable
@@ -7,6 +7,8 @@ from functools import cache, partial
 import mozjpeg_lossless_optimization
 import pyjpegli
 from PIL import Image
+
+from imagejobs import image_avif, image_jpeg, image_webp
 
 Encode = Callable[[Image.Image, int], bytes]
 
@@ -41,9 +43,6 @@ def avif(picture: Image.Image, number: int, speed: int) -> bytes:
     return _saved(picture, "AVIF", quality=number, speed=speed, subsampling="4:2:0", max_threads=1)
 
 
-AUTO = "avif speed 10"
-"""What `format=auto` makes of a photograph."""
-
 ENCODERS: dict[str, Encode] = {
     DEFAULT: pillow,
     "jpeg": jpeg,
@@ -52,6 +51,27 @@ ENCODERS: dict[str, Encode] = {
     "avif": partial(avif, speed=8),
     **{f"avif speed {speed}": partial(avif, speed=speed) for speed in (6, 9, 10)},
 }
+
+
+def _product_jpeg(effort: str, picture: Image.Image, quality: int) -> bytes:
+    return image_jpeg.encode(picture, quality, effort, image_jpeg.choose_subsampling(picture), None, None)
+
+
+def _product_webp(picture: Image.Image, quality: int) -> bytes:
+    return image_webp.encode(picture, quality, None, None)
+
+
+def _product_avif(picture: Image.Image, quality: int) -> bytes:
+    return image_avif.encode(picture, quality, image_jpeg.choose_subsampling(picture), None, None)
+
+
+PRODUCT: dict[str, Encode] = {
+    "default JPEG": partial(_product_jpeg, "normal"),
+    "effort=max JPEG": partial(_product_jpeg, "max"),
+    "WebP": _product_webp,
+    "auto": _product_avif,
+}
+"""What the service makes of a photograph, by qualities of the one scale."""
 
 
 @cache
