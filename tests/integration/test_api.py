@@ -561,7 +561,6 @@ def test_an_image_says_what_became_of_it(functions, database, bucket):
         "bytes_after": 400,
         "encoder": "jpeg",
         "encoder_quality": 74,
-        "score": None,
         "cpu_ms": 12,
     }
     nothing = dict.fromkeys(completed.keys() - {*place, "image_id", "position", "source_url", "status"})

@@ -154,9 +154,10 @@ def test_a_private_origin_is_met_by_its_own_address_only_however_it_is_spelled(s
 @given(SPELLED)
 def test_no_spelling_of_a_denied_address_is_taken(spelled):
     text, address = spelled
+    denied = getattr(address, "ipv4_mapped", None) or address  # the lists know a mapped address by what is dialled
     for origins in ((), (f"{canonical(address)}:80",)):
         with pytest.raises(UrlRefused):
-            check_url(f"http://{text}/x", destinations(*origins, denied=str(address)))
+            check_url(f"http://{text}/x", destinations(*origins, denied=str(denied)))
 
 
 @steady

@@ -193,7 +193,7 @@ def test_after_a_picture_that_needed_much_memory_the_next_one_gets_a_fresh_proce
         assert coded(codec, GOOD).outcome == "smaller"
 
 
-CODING = {"encoder": "jpeg", "encoder_quality": 74, "score": None, "cpu_ms": 1}
+CODING = {"encoder": "jpeg", "encoder_quality": 74, "cpu_ms": 1}
 PICTURE = {"width": 96, "height": 64, "outcome": "smaller", **CODING}
 LIES = {
     "more JSON than any answer has": LENGTHS.pack(2_001, 0),
@@ -215,7 +215,6 @@ LIES = {
     "no encoder": answer({**PICTURE, "encoder": None}, b"\xff\xd8\xff"),
     "a quality over 100": answer({**PICTURE, "encoder_quality": 101}, b"\xff\xd8\xff"),
     "a quality that is true": answer({**PICTURE, "encoder_quality": True}, b"\xff\xd8\xff"),
-    "a score that is no number": answer({**PICTURE, "score": float("nan")}, b"\xff\xd8\xff"),
     "a negative time": answer({**PICTURE, "cpu_ms": -1}, b"\xff\xd8\xff"),
     "an endless time": answer({**PICTURE, "cpu_ms": 10**12}, b"\xff\xd8\xff"),
     "a web page": answer(PICTURE, b"<script>"),

@@ -77,7 +77,7 @@ def test_the_picture_is_progressive_and_its_mode_and_size_stay(effort, mode, lay
 
     assert picture.info["progressive"] == 1
     assert (picture.mode, picture.size, picture.layers) == (mode, source.size, layers)
-    assert mean_difference(picture, source) < 5
+    assert mean_difference(picture, source) < 8
     assert mode == "L" or get_sampling(picture) == subsampling
 
 
@@ -119,7 +119,7 @@ def test_noise_at_the_best_quality_is_coded_too(effort, subsampling):
     body = coded(source, 100, effort, subsampling)
 
     assert decode(body).info["progressive"] == 1
-    assert subsampling == HALVED or mean_difference(decode(body), source) < 2
+    assert subsampling == HALVED or mean_difference(decode(body), source) < 5
 
 
 @pytest.mark.parametrize("effort", EFFORTS)

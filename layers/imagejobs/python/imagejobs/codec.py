@@ -29,7 +29,7 @@ LENGTHS = struct.Struct("<II")
 BEGUN = b"\x06"
 """The child has read a job: from here on, its end is the picture's doing."""
 
-TOLD = ("width", "height", "outcome", "encoder", "encoder_quality", "score")
+TOLD = ("width", "height", "outcome", "encoder", "encoder_quality")
 """What the answer says of a picture as the child made it, beside `cpu_ms`."""
 
 MAX_SECONDS = 30.0
@@ -42,7 +42,6 @@ _START_SECONDS = 10.0
 _MAX_JSON_BYTES = 2_000
 _MAX_MESSAGE_CHARACTERS = 300
 _READ_BYTES = 1 << 20
-_LEAST_SCORE = -10_000  # SSIMULACRA2 has no lower end; this is beyond noise against a blank
 _MAX_CPU_MS = 3_600_000
 # Glibc gives freed memory back at once when nothing else lies on top of it, as in the child: getting it anew for
 # every picture took a fifth of the CPU.
@@ -285,12 +284,10 @@ def _check_coding(coding: bytes, outcome: object, body: bytes, options: Compress
 
 
 def _check_encoder(told: Mapping[str, Any]) -> None:
-    encoder, number, score, cpu_ms = (told[name] for name in ("encoder", "encoder_quality", "score", "cpu_ms"))
+    encoder, number, cpu_ms = told["encoder"], told["encoder_quality"], told["cpu_ms"]
     if encoder not in ENCODERS | {None} or (encoder is None) != (told["outcome"] == "unchanged"):
         raise ValueError("The answer's encoder is none that there is.")
     if number is not None and (type(number) is not int or not 0 <= number <= 100):
         raise ValueError("The answer's quality is none that an encoder takes.")
-    if score is not None and (type(score) not in {int, float} or not _LEAST_SCORE < score <= 100):
-        raise ValueError("The answer's score is none that a picture can have.")
     if type(cpu_ms) is not int or not 0 <= cpu_ms < _MAX_CPU_MS:
         raise ValueError("The answer's CPU time is none that a picture can have taken.")

@@ -30,7 +30,6 @@ class CompressedImage:
             input's own, and only the file is built anew.
         encoder: One of `ENCODERS`; None for "unchanged".
         encoder_quality: The number that the encoder was given; None when it takes none.
-        score: SSIMULACRA2 against the input, when it was asked for; None otherwise.
         cpu_ms: Milliseconds of CPU that it took, where that was measured.
     """
 
@@ -43,5 +42,4 @@ class CompressedImage:
     outcome: str
     encoder: str | None = None
     encoder_quality: int | None = None
-    score: float | None = None
     cpu_ms: int | None = None

@@ -64,7 +64,6 @@ class CompressionOptions:
         background: Colour behind transparent pixels where the format has none, "rrggbb" in hexadecimal.
         keep_metadata: Whether the names of author and owner of the rights stay; all else never does.
         keep_wide_gamut: Whether colours beyond sRGB stay, with their profile.
-        min_quality: Seen quality (SSIMULACRA2) that each image has at least; None for no check.
 
     Raises:
         OptionInvalid: A value is out of its range.
@@ -78,7 +77,6 @@ class CompressionOptions:
     background: str = _option("ffffff", _read_colour)
     keep_metadata: bool = _option(False, _read_yes_or_no)  # noqa: FBT003 a default
     keep_wide_gamut: bool = _option(False, _read_yes_or_no)  # noqa: FBT003 a default
-    min_quality: int | None = _option(None, _read_number(1, 100))
 
     def __post_init__(self) -> None:
         for name, value in self.to_fields().items():

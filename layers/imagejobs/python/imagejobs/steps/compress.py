@@ -209,7 +209,6 @@ class RowWorker:
             "bytes_after": len(compressed.body),
             "encoder": compressed.encoder,
             "encoder_quality": compressed.encoder_quality,
-            "score": compressed.score,
             "cpu_ms": compressed.cpu_ms,
         }
         return Attempt(image, columns, stored=ObjectVersion(key, version))
