@@ -1,10 +1,10 @@
 """The table in docs/reliability.md, written anew by `make reliability`."""
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 
 from local.artifacts import PROJECT
+from reliability import counts
 from reliability.tally import Tally
 
 PAGE = PROJECT / "docs" / "reliability.md"
@@ -13,7 +13,7 @@ BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 def table(tallies: Mapping[str, Tally], seed: int) -> str:
     """The campaigns as a Markdown table, the sum last."""
-    return "\n".join(_lines(tallies, seed))
+    return "\n".join(counts.table(f", seed {seed}", tallies, Tally()))
 
 
 def write_table(page: Path, text: str) -> None:
@@ -27,17 +27,3 @@ def write_table(page: Path, text: str) -> None:
     if not marker:
         raise ValueError(f"{page} lacks the lines {BEGIN} and {END}, between which the table goes.")
     page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-
-
-def _lines(tallies: Mapping[str, Tally], seed: int) -> Iterator[str]:
-    columns = Tally.columns()
-    yield f"| {datetime.now(UTC):%Y-%m-%d}, seed {seed} | {' | '.join(columns)} |"
-    yield f"| --- |{' ---: |' * len(columns)}"
-    for name, tally in tallies.items():
-        yield _line(name, [f"{getattr(tally, column):,}" for column in columns])
-    total = sum(tallies.values(), Tally())
-    yield _line("**all**", [f"**{getattr(total, column):,}**" for column in columns])
-
-
-def _line(name: str, cells: list[str]) -> str:
-    return f"| {name} | {' | '.join(cells)} |"

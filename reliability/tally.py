@@ -1,12 +1,13 @@
 """What a campaign counts: one line of the report."""
 
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field
 
+from reliability.counts import Counts
 from reliability.ledger import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Counts):
     """The counts of one or more campaigns.
 
     Attributes:
@@ -33,18 +34,10 @@ class Tally:
     stuck: int = 0
     findings: tuple[str, ...] = field(default=())
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
-
     @property
     def is_clean(self) -> bool:
         """Whether nothing was lost, doubled or stuck."""
         return not (self.lost or self.doubled or self.stuck)
-
-    @classmethod
-    def columns(cls) -> list[str]:
-        """The names of the counts."""
-        return [each.name for each in fields(cls) if each.name != "findings"]
 
     @classmethod
     def of(cls, verdict: Verdict) -> "Tally":

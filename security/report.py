@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from local.artifacts import PROJECT
+from reliability.counts import table
 from security.tally import Tally
 
 PAGE = PROJECT / "docs" / "security.md"
@@ -37,21 +37,7 @@ class SandboxCost:
 
 def report(tallies: Mapping[str, Tally], cost: SandboxCost | None) -> str:
     """The campaigns as a Markdown table, the sum last; below it the cost of the sandbox, if it was measured."""
-    return "\n".join([*_table(tallies), *_cost(cost)])
-
-
-def _table(tallies: Mapping[str, Tally]) -> Iterator[str]:
-    columns = Tally.columns()
-    yield f"| {datetime.now(UTC):%Y-%m-%d} | {' | '.join(column.replace('_', ' ') for column in columns)} |"
-    yield f"| --- |{' ---: |' * len(columns)}"
-    for name, tally in tallies.items():
-        yield _line(name, [f"{getattr(tally, column):,}" for column in columns])
-    total = sum(tallies.values(), Tally())
-    yield _line("**all**", [f"**{getattr(total, column):,}**" for column in columns])
-
-
-def _line(name: str, cells: list[str]) -> str:
-    return f"| {name} | {' | '.join(cells)} |"
+    return "\n".join([*table("", tallies, Tally()), *_cost(cost)])
 
 
 def _cost(cost: SandboxCost | None) -> Iterator[str]:

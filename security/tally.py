@@ -1,10 +1,12 @@
 """What a campaign counts: one line of the report."""
 
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field
+
+from reliability.counts import Counts
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Counts):
     """The counts of one or more campaigns. All but `cases` must be 0.
 
     Attributes:
@@ -25,15 +27,7 @@ class Tally:
     wrong: int = 0
     findings: tuple[str, ...] = field(default=())
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
-
     @property
     def is_clean(self) -> bool:
         """Whether everything was as promised."""
         return not (self.private_connections or self.worker_deaths or self.server_errors or self.secrets or self.wrong)
-
-    @classmethod
-    def columns(cls) -> list[str]:
-        """The names of the counts."""
-        return [each.name for each in fields(cls) if each.name != "findings"]
