@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 
 import mozjpeg_lossless_optimization
 import pyjpegli
 from PIL import Image
 
 from imagejobs import image_avif, image_jpeg, image_webp
+from imagejobs.image_jpeg_tables import quantisation_tables
 
 Encode = Callable[[Image.Image, int], bytes]
 
@@ -23,7 +24,7 @@ def pillow(picture: Image.Image, number: int) -> bytes:
 
 def jpeg(picture: Image.Image, number: int) -> bytes:
     """Pillow's progressive, optimised JPEG, 4:2:0, with jpegli's quantisation tables."""
-    tables = _jpegli_tables(number)
+    tables = quantisation_tables(number, subsampling=2)
     return _saved(picture, "JPEG", qtables=tables, subsampling="4:2:0", progressive=True, optimize=True)
 
 
@@ -72,13 +73,6 @@ PRODUCT: dict[str, Encode] = {
     "auto": _product_avif,
 }
 """What the service makes of a photograph, by qualities of the one scale."""
-
-
-@cache
-def _jpegli_tables(number: int) -> dict[int, list[int]]:
-    coded = pyjpegli.encode(bytes(3 * 16 * 16), 16, 16, quality=number)
-    with Image.open(io.BytesIO(coded)) as picture:
-        return dict(picture.quantization)  # type: ignore[attr-defined]  # a JPEG's
 
 
 def _saved(picture: Image.Image, pillow_format: str, **options: object) -> bytes:
