@@ -180,7 +180,9 @@ def _codings(picture: ImageFile, source: _Input, options: CompressionOptions) ->
         yield from image_encoders.encodings(_prepared(picture, source, options), options)
     if header.frames > 1 or header.format == "gif":
         prepare = partial(_in_size_and_upright, source=source)
-        yield from image_animation.encodings(Animation(source.body, header, prepare, source.exif), options)
+        is_resized = source.fitting_size != source.stored_size
+        animation = Animation(source.body, header, prepare, source.exif, is_resized)
+        yield from image_animation.encodings(animation, options)
 
 
 def _prepared(picture: ImageFile, source: _Input, options: CompressionOptions) -> Still:

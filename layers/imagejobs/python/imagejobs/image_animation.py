@@ -38,12 +38,14 @@ class Animation:
         header: What `body` says of itself.
         prepare: What to do with each frame.
         exif: In TIFF form; empty for none.
+        is_resized: Whether `prepare` changes the frames' size, so that no pixel stays what it is.
     """
 
     body: bytes
     header: ImageHeader
     prepare: Prepare
     exif: bytes
+    is_resized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,8 @@ def _checked(animation: Animation, format_name: str, quality: int) -> Coding | N
     """Return a coding that was read back, or None when it does not hold what the original holds."""
     header = animation.header
     converted = format_name != header.format
-    original = read_timeline(animation, exact=False)
-    exact = header.lossless and not converted and sorted(original.size) == sorted((header.width, header.height))
-    wanted = read_timeline(animation, exact=True) if exact else original
+    exact = header.lossless and not converted and not animation.is_resized
+    wanted = read_timeline(animation, exact=exact)
     if converted and header.format == "gif":
         wanted = replace(wanted, loop=_plays(wanted.loop))
     coding = _encode(animation, wanted, format_name, quality)
