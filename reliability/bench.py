@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import psutil
-import psycopg2
 
 from local.ministack import client_options, session
 from local.processes import session_members
@@ -24,6 +23,7 @@ from reliability.customer import Caller, Sheet, Shop
 from reliability.faults.control import FAILED, KILL, REACHED, Arrival, Control
 from reliability.faults.preload import write_preload
 from reliability.ledger import Sighting, Verdict, judge
+from reliability.query import query
 from reliability.waiting import until
 
 if TYPE_CHECKING:
@@ -104,13 +104,7 @@ class Bench:
 
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """Run one statement on the stack's database; its rows, none for an UPDATE."""
-        database = psycopg2.connect(self.info.database_url)
-        try:
-            with database, database.cursor() as cursor:
-                cursor.execute(sql, parameters)
-                return list(cursor.fetchall()) if cursor.description else []
-        finally:
-            database.close()
+        return query(self.info.database_url, sql, parameters)
 
     def look(self) -> None:
         """Read what the functions' processes have logged since."""

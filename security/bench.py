@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg2
-
 from local.database import NAME as DATABASE_NAME
 from local.ports import LOOPBACK, claim_port
 from local.stack import Options, Stack, StackInfo
 from reliability import customer
 from reliability.customer import Caller, Shop
 from reliability.faults.preload import write_preload
+from reliability.query import query
 from security import origin
 from security.origin import Origin
 from security.tally import Tally
@@ -56,13 +55,7 @@ class Bench:
 
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement on the stack's database; its rows."""
-        database = psycopg2.connect(self.info.database_url)
-        try:
-            with database, database.cursor() as cursor:
-                cursor.execute(sql, parameters)
-                return list(cursor.fetchall())
-        finally:
-            database.close()
+        return query(self.info.database_url, sql, parameters)
 
     def run(self, campaign: Callable[["Bench"], Tally]) -> Tally:
         """A campaign's counts, with what the watch has seen meanwhile."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
-import psycopg2
 import requests
 
 from local.stack import StackInfo
+from reliability.query import query
 from tests.unit.fetch_helpers import Answer, Request, http_answer, says
 
 T = TypeVar("T")
@@ -101,10 +101,4 @@ class Client:
         )
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        connection = psycopg2.connect(self.info.database_url)
-        try:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(sql, parameters)
-                return list(cursor.fetchall())
-        finally:
-            connection.close()
+        return query(self.info.database_url, sql, parameters)
