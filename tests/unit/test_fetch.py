@@ -23,7 +23,15 @@ from imagejobs.errors import (
     OriginUnavailable,
     UrlRefused,
 )
-from imagejobs.fetch import MAX_REDIRECTS, MAX_RETRY_AFTER_SECONDS, USER_AGENT, Fetched, Fetcher
+from imagejobs.fetch import (
+    MAX_REDIRECTS,
+    MAX_REST_SECONDS,
+    MAX_RETRY_AFTER_SECONDS,
+    REQUESTS_PER_HOST,
+    USER_AGENT,
+    Fetched,
+    Fetcher,
+)
 from tests.unit.fetch_helpers import Origin, destinations, http_answer, origin, says, trickles
 
 PICTURE = os.urandom(700_000)
@@ -269,6 +277,76 @@ def test_retry_after_may_be_a_date():
     ):
         get(server)
     assert failure.value.retry_after_seconds == pytest.approx(90, abs=5)
+
+
+# Politeness
+
+
+def test_no_more_than_a_few_requests_are_with_one_host_at_a_time():
+    among, most, full = [], [], threading.Event()
+
+    def answer(request, wire):
+        among.append(request)
+        most.append(len(among))
+        if len(among) == REQUESTS_PER_HOST:
+            full.set()
+        assert full.wait(10)
+        among.remove(request)
+        wire.sendall(http_answer(b"x"))
+
+    with origin(answer) as server, ThreadPoolExecutor(3 * REQUESTS_PER_HOST) as pool:
+        fetcher = Fetcher(destinations(server.origin))
+        urls = [server.url(f"/{number}.jpg") for number in range(3 * REQUESTS_PER_HOST)]
+        list(pool.map(lambda url: fetcher.get(url, max_bytes=MAX_BYTES, timeout_seconds=20), urls))
+
+    assert max(most) == REQUESTS_PER_HOST
+
+
+def test_who_waits_for_a_turn_waits_no_longer_than_for_an_answer():
+    full, release = threading.Barrier(REQUESTS_PER_HOST + 1), threading.Event()
+
+    def answer(_, wire):
+        full.wait(20)
+        assert release.wait(20)
+        wire.sendall(http_answer(b"x"))
+
+    with origin(answer) as server, ThreadPoolExecutor(REQUESTS_PER_HOST) as pool:
+        fetcher = Fetcher(destinations(server.origin))
+        held = [
+            pool.submit(fetcher.get, server.url(f"/{number}"), max_bytes=MAX_BYTES, timeout_seconds=20)
+            for number in range(REQUESTS_PER_HOST)
+        ]
+        full.wait(20)
+        with pytest.raises(OriginUnavailable, match="in time"):
+            fetcher.get(server.url("/late"), max_bytes=MAX_BYTES, timeout_seconds=0.2)
+        release.set()
+        assert [each.result().body for each in held] == [b"x"] * REQUESTS_PER_HOST
+    assert len(server.requests) == REQUESTS_PER_HOST
+
+
+def test_a_host_that_asks_for_rest_is_not_contacted_meanwhile(monkeypatch):
+    now = [1000.0]
+    with origin(says(http_answer(status="429 Many", Retry_After="30"))) as server:
+        fetcher = Fetcher(destinations(server.origin))
+        monkeypatch.setattr("imagejobs.fetch._Rests.now", lambda _: now[0])
+        for after, rest_seconds in ((0, 30), (10, 20), (29, 1), (30, 30)):
+            now[0] = 1000.0 + after
+            with pytest.raises(OriginUnavailable) as failure:
+                fetcher.get(server.url(), max_bytes=MAX_BYTES, timeout_seconds=5)
+            assert failure.value.retry_after_seconds == pytest.approx(rest_seconds)
+    assert len(server.requests) == 2
+
+
+def test_one_url_s_long_pause_does_not_hold_up_its_host_for_longer_than_a_minute(monkeypatch):
+    now = [1000.0]
+    with origin(says(http_answer(status="503 Busy", Retry_After="3600"))) as server:
+        fetcher = Fetcher(destinations(server.origin))
+        monkeypatch.setattr("imagejobs.fetch._Rests.now", lambda _: now[0])
+        for after, asked in ((0, 1), (59, 1), (MAX_REST_SECONDS, 2)):
+            now[0] = 1000.0 + after
+            with pytest.raises(OriginUnavailable):
+                fetcher.get(server.url(), max_bytes=MAX_BYTES, timeout_seconds=5)
+            assert len(server.requests) == asked
 
 
 # Size

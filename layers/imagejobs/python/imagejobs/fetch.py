@@ -19,8 +19,10 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6, SOCK_STREAM, socket
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urljoin
+from weakref import WeakKeyDictionary
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -46,12 +48,15 @@ MAX_RETRY_AFTER_SECONDS = 86_400.0
 
 # Reads of this size keep what a body of thousands of tiny chunks costs in memory near its own size.
 READ_BYTES = 256 * 1024
+# However long one URL's Retry-After is, other URLs of its host, and other callers, wait no longer than this.
+MAX_REST_SECONDS = 60.0
 # What is read of a body that nobody wants, so that its sender sees a whole exchange and not a reset.
 MAX_DISCARDED_BYTES = 16 * 1024
 
-# Kept connections, idle ones included, stay at 512: half of the 1,024 file descriptors that Lambda gives.
+# What one environment asks of one host at a time; what goes beyond that waits for its turn.
+REQUESTS_PER_HOST = 8
+# Kept connections, idle ones included, stay at 256: a quarter of the 1,024 file descriptors that Lambda gives.
 KEPT_HOSTS = 32
-KEPT_CONNECTIONS_PER_HOST = 16
 
 _GET_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
 # Hours lie between two webhooks to one host; a connection kept so long would be dead on its next use.
@@ -97,6 +102,7 @@ class Fetcher:
     def __init__(self, destinations: Destinations = ANY_PUBLIC_HOST) -> None:
         self._destinations = destinations
         self._pools = _CheckedPools(destinations)
+        self._rests = _Rests()
         # Below ERROR, urllib3 logs URLs with their queries, which may hold signatures and tokens.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
 
@@ -118,7 +124,7 @@ class Fetcher:
         step = url
         for _ in range(1 + MAX_REDIRECTS):
             target = check_url(step, self._destinations)
-            with self._exchange("GET", target, deadline, headers=_GET_HEADERS) as response:
+            with self._rests.kept(target), self._exchange("GET", target, deadline, headers=_GET_HEADERS) as response:
                 if response.status not in REDIRECT_STATUSES:
                     return _read_image(response, target, max_bytes)
                 step = _redirect_url(response, step, target)
@@ -167,24 +173,59 @@ class Fetcher:
     ) -> Iterator[BaseHTTPResponse]:
         """One request and its answer, every failure in it as an `ImageError`."""
         try:
-            response = self._pools.connection_from_host(target.host, target.port, target.scheme).urlopen(
-                method,
-                target.resource,
-                body=body,
-                headers=headers,
-                timeout=Timeout(total=_seconds_left(deadline)),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-            try:
-                yield response
-            finally:
-                # A body read to its end has given its connection back; otherwise this drops the connection.
-                response.close()
+            with self._pools.turn(target, deadline) as pool:
+                response = pool.urlopen(
+                    method,
+                    target.resource,
+                    body=body,
+                    headers=headers,
+                    timeout=Timeout(total=_seconds_left(deadline)),
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
+                try:
+                    yield response
+                finally:
+                    # A body read to its end has given its connection back; otherwise this drops the connection.
+                    response.close()
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
             raise _image_error(error, target) from error
+
+
+class _Rests:
+    """Hosts that asked for rest by Retry-After, and until when."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, int], float] = {}
+
+    def now(self) -> float:
+        """Seconds of the clock that rests are measured by."""
+        return time.monotonic()
+
+    @contextmanager
+    def kept(self, target: Target) -> Iterator[None]:
+        """Refuse to contact a host that is at rest, and note it when this request is what it wants rest from.
+
+        Raises:
+            OriginUnavailable: It is at rest, or what the request raised.
+        """
+        rest_seconds = self._until.get((target.host, target.port), 0.0) - self.now()
+        if rest_seconds > 0:
+            reason = f"The host {target.host} asked to be left alone for a while."
+            raise OriginUnavailable(reason, retry_after_seconds=rest_seconds)
+        try:
+            yield
+        except OriginUnavailable as error:
+            if error.retry_after_seconds:
+                self._note(target, error.retry_after_seconds)
+            raise
+
+    def _note(self, target: Target, seconds: float) -> None:
+        now = self.now()
+        self._until = {host: until for host, until in self._until.items() if until > now}
+        self._until[target.host, target.port] = now + min(seconds, MAX_REST_SECONDS)
 
 
 class _TimedSocket(socket):
@@ -251,8 +292,24 @@ class _CheckedPools(PoolManager):
     """urllib3's pools, one an origin, over checked connections."""
 
     def __init__(self, destinations: Destinations) -> None:
-        super().__init__(KEPT_HOSTS, maxsize=KEPT_CONNECTIONS_PER_HOST)
+        super().__init__(KEPT_HOSTS, maxsize=REQUESTS_PER_HOST)
         self._destinations = destinations
+        self._turns: WeakKeyDictionary[HTTPConnectionPool, BoundedSemaphore] = WeakKeyDictionary()
+
+    @contextmanager
+    def turn(self, target: Target, deadline: float) -> Iterator[HTTPConnectionPool]:
+        """The host's connections, when it is our turn: at most `REQUESTS_PER_HOST` at a time.
+
+        Raises:
+            TimeoutError: It was not before the deadline.
+        """
+        pool = self.connection_from_host(target.host, target.port, target.scheme)
+        if not self._turns[pool].acquire(timeout=_seconds_left(deadline)):
+            raise TimeoutError("the host was busy with other requests until the deadline")
+        try:
+            yield pool
+        finally:
+            self._turns[pool].release()
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -265,6 +322,7 @@ class _CheckedPools(PoolManager):
         self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None
     ) -> HTTPConnectionPool:
         pool = super()._new_pool(scheme, host, port, request_context)
+        self._turns[pool] = BoundedSemaphore(REQUESTS_PER_HOST)
         pool.ConnectionCls = _CheckedConnection
         if scheme == "https":
             pool.ConnectionCls = _CheckedTlsConnection
