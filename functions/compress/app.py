@@ -7,11 +7,12 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagejobs.bucket import Bucket
+from imagejobs.codec import Codec
 from imagejobs.database import Database
 from imagejobs.executions import Finalizer
 from imagejobs.fetch import Fetcher
 from imagejobs.queues import Message, Queue
-from imagejobs.settings import destinations, max_images_out, required
+from imagejobs.settings import codec_processes, destinations, max_images_out, required
 from imagejobs.steps.compress import TRANSFERS, RowWorker
 
 logger = Logger()
@@ -29,6 +30,7 @@ def worker() -> RowWorker:
         max_images_out=max_images_out(),
         finalizer=Finalizer.from_environment(),
         image_base_url=required("IMAGE_BASE_URL"),
+        codec=Codec(processes=codec_processes()),
     )
 
 

@@ -73,9 +73,13 @@ class Functions:
         return Functions(self.values)
 
     def _environment(self, function: str) -> dict[str, str]:
+        memory_size = functions_of_template()[function].get("MemorySize", 128)
         return {
-            name: self.values[name] if isinstance(value, dict) else str(value)
-            for name, value in variables(function).items()
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_size),
+            **{
+                name: self.values[name] if isinstance(value, dict) else str(value)
+                for name, value in variables(function).items()
+            },
         }
 
     def _handler(self, function: str) -> Callable[[Any, Context], Any]:
@@ -211,7 +215,8 @@ def lease_row(
 
 def end_images(database: Database, token: UUID, *columns: Mapping[str, Any]) -> None:
     """Terminal columns of leased images, written as a worker does."""
-    database.execute("finish_images", {"finished": json.dumps(columns), "token": token})
+    leased = [{**each, "lease_token": str(token)} for each in columns]
+    database.execute("finish_images", {"finished": json.dumps(leased)})
 
 
 def finish(database: Database, request_id: UUID, *, failing: Collection[tuple[int, int]] = ()) -> None:

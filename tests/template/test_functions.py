@@ -5,6 +5,9 @@ import re
 
 import pytest
 
+from imagejobs.codec import MAX_MEMORY_BYTES
+from imagejobs.limits import MAX_IMAGE_BYTES, MEGABYTES_PER_VCPU
+from imagejobs.steps.compress import TRANSFERS
 from tests.template.expansion import ROOT, logical_id, references
 from tests.template.python_code import FUNCTIONS, handler_path, parse
 
@@ -61,6 +64,13 @@ def test_timeout_and_memory_are_within_lambda_s_limits(expanded, step):
 
     assert 1 <= function["Timeout"] <= MAX_TIMEOUT_SECONDS
     assert 128 <= function["MemorySize"] <= 10_240
+
+
+def test_a_worker_has_a_whole_vcpu_and_memory_for_its_codec_and_all_its_transfers(expanded):
+    memory_bytes = expanded.functions()["compress"]["MemorySize"] * 2**20
+
+    assert memory_bytes >= MEGABYTES_PER_VCPU * 2**20
+    assert memory_bytes > MAX_MEMORY_BYTES + TRANSFERS * MAX_IMAGE_BYTES + 128_000_000
 
 
 def test_a_sweep_ends_before_the_next_begins(expanded):

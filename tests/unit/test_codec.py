@@ -74,8 +74,12 @@ def coded(codec, body, *, seconds=60.0, quality=80):
     return codec.compress(body, CompressionOptions(quality), time.monotonic() + seconds)
 
 
+def idle_child(codec):
+    return codec._seats.queue[-1].child
+
+
 def process_of(codec) -> psutil.Process:
-    return psutil.Process(codec._child._process.pid)
+    return psutil.Process(idle_child(codec)._process.pid)
 
 
 def answer(fields: object, coding: bytes = b"") -> bytes:
@@ -239,7 +243,7 @@ def test_an_answer_that_no_sound_child_gives_is_a_failure(liar, lie):
     with pytest.raises(CodecFailed, match="cannot be used"):
         coded(liar, body)
 
-    assert liar._child is None
+    assert idle_child(liar) is None
 
 
 def test_an_answer_that_claims_success_for_a_foreign_format_is_a_failure(liar):
@@ -276,6 +280,22 @@ def test_threads_get_each_its_own_picture_from_one_process(codec):
 
     assert [result.width for result in results] == [40 + number for number in range(24)]
     assert process_of(codec) == kept
+
+
+def test_two_processes_work_on_two_pictures_at_a_time():
+    others = set(psutil.Process().children())
+    with closing(Codec(MISBEHAVING, processes=2)) as codec, ThreadPoolExecutor(1) as pool:
+        held = pool.submit(coded, codec, order("hang"))
+        while not (busy := set(psutil.Process().children()) - others):
+            assert not held.done()
+
+        assert coded(codec, GOOD).outcome == "smaller"
+        assert not held.done()
+
+        busy.pop().kill()
+        with pytest.raises(CodecFailed, match="crashed"):
+            held.result()
+        assert coded(codec, GOOD).outcome == "smaller"
 
 
 def test_threads_whose_pictures_fail_do_not_hurt_the_others(misbehaving):

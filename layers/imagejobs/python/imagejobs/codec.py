@@ -1,6 +1,6 @@
 """Step `compress`: pictures are decoded in a child process, so that what one does there costs that picture alone.
 
-    Codec ── job: lengths, options as JSON, picture ────────────────► codec_child
+    Codec ── job: lengths, options as JSON, picture ────────────────► codec_child, one a vCPU
     (AWS keys, no decoder) ◄── BEGUN; answer: lengths, JSON, coding ── (Pillow; no keys, no files, no network)
 
 A picture may have taken over the child: what it says is checked, and it is killed when its time is over.
@@ -14,8 +14,10 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Mapping, Sequence
-from threading import Lock
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from queue import Empty, LifoQueue
 from typing import IO, Any, cast
 
 from imagejobs.errors import CodecFailed, FormatUnsupported, ImageError, ImageTooLarge, ImageUnreadable
@@ -36,7 +38,7 @@ MAX_SECONDS = 30.0
 """One picture; the slowest of those within the limits take about half of it."""
 
 MAX_MEMORY_BYTES = 1_300_000_000
-"""Address space of the child: of a function's 1,769 MB, the rest is for its own process and eight transfers."""
+"""Address space of one child, of the 1,769 MiB that a vCPU comes with: the rest is for the worker and its transfers."""
 
 _START_SECONDS = 10.0
 _MAX_JSON_BYTES = 2_000
@@ -52,12 +54,13 @@ Outcome = CompressedImage | ImageError
 
 
 class Codec:
-    """Compresses one picture at a time in a child process that is kept for the next; threads wait for their turn.
+    """Compresses pictures in child processes that are kept for the next ones; threads wait for their turn.
 
     Args:
-        module: What the child runs.
+        module: What a child runs.
         max_seconds: Time that one picture may take.
-        max_memory_bytes: Address space that the child may have.
+        max_memory_bytes: Address space that a child may have.
+        processes: Children, and so pictures at a time.
     """
 
     def __init__(
@@ -65,20 +68,20 @@ class Codec:
         module: str = "imagejobs.codec_child",
         max_seconds: float = MAX_SECONDS,
         max_memory_bytes: int = MAX_MEMORY_BYTES,
+        processes: int = 1,
     ) -> None:
         # No site packages by `.pth`, no current directory: what the child imports is what is imported here.
         self._command = (sys.executable, "-S", "-P", "-m", module, str(max_memory_bytes))
         self._max_seconds = max_seconds
-        self._lock = Lock()
-        self._child: _Child | None = None
+        self._processes = processes
+        self._seats: LifoQueue[_Seat] = LifoQueue()  # the last one used first: its child is warm
+        for _ in range(processes):
+            self._seats.put(_Seat())
 
     def start(self) -> None:
-        """Start the child unless there is one, and do not wait for it: it gets ready while a download goes on."""
-        if self._lock.acquire(blocking=False):
-            try:
-                self._child = self._child or _Child(self._command)
-            finally:
-                self._lock.release()
+        """Start a child unless one is idle or all are at work, and do not wait for it: it gets ready meanwhile."""
+        with suppress(Empty), self._seat(block=False) as seat:
+            seat.child = seat.child or _Child(self._command)
 
     def compress(self, body: bytes, options: CompressionOptions, deadline: float) -> CompressedImage:
         """Do what `image.compress` does.
@@ -93,30 +96,39 @@ class Codec:
             TimeoutError: The deadline came before the picture had all of its time.
             ChildProcessError: The child does not start.
         """
-        with self._lock:
-            child = self._begin(_job(body, options), deadline)
+        with self._seat() as seat:
+            child = self._begin(seat, _job(body, options), deadline)
             try:
                 outcome = self._outcome(child, body, options, deadline)
-                self._child = child
+                seat.child = child
             finally:
-                if self._child is not child:
+                if seat.child is not child:
                     child.end()
         if isinstance(outcome, ImageError):
             raise outcome
         return outcome
 
     def close(self) -> None:
-        """End the child."""
-        with self._lock:
-            child, self._child = self._child, None
-            if child:
-                child.end()
+        """End the children; no thread may be waiting for one."""
+        with ExitStack() as seats:
+            for seat in [seats.enter_context(self._seat()) for _ in range(self._processes)]:
+                child, seat.child = seat.child, None
+                if child:
+                    child.end()
 
-    def _begin(self, job: Sequence[bytes], deadline: float) -> "_Child":
+    @contextmanager
+    def _seat(self, *, block: bool = True) -> Iterator["_Seat"]:
+        seat = self._seats.get(block)
+        try:
+            yield seat
+        finally:
+            self._seats.put(seat)
+
+    def _begin(self, seat: "_Seat", job: Sequence[bytes], deadline: float) -> "_Child":
         """A child that has read the job; one that ended while it was idle did not end by this picture."""
         if time.monotonic() > deadline:
             raise TimeoutError("No time was left to begin with the image.")
-        idle, self._child = self._child, None
+        idle, seat.child = seat.child, None
         if idle:
             if idle.begins(job):
                 return idle
@@ -139,6 +151,13 @@ class Codec:
             raise CodecFailed("The image crashed the decoder.") from ChildProcessError(child.end() or str(error))
         except (ValueError, RecursionError) as error:
             raise CodecFailed("The image broke the decoder: its answer cannot be used.") from error
+
+
+@dataclass
+class _Seat:
+    """Where one picture at a time is worked on, by the child of the picture before unless that has ended."""
+
+    child: "_Child | None" = None
 
 
 class _Child:

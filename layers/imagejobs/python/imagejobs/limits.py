@@ -9,7 +9,7 @@ MAX_UPLOAD_BYTES = 4_400_000
 # A million rows and 256 MB through S3: checking one takes the fan-out some seconds, staging is handed over as needed.
 SHEET_LIMITS = SheetLimits(max_rows=1_000_000, max_bytes=256 * 1024 * 1024)
 
-# One image: eight of these are in transfer at once in a worker's memory, beside the one that is decoded.
+# One image: sixteen of these are in transfer at once in a worker's memory, beside those that are decoded.
 MAX_IMAGE_BYTES = 25 * 1024 * 1024
 
 # A page of a job's images: with URLs of the longest kind, within Lambda's answer of 6 MB.
@@ -18,6 +18,9 @@ MAX_PAGE_IMAGES = 500
 # Images of one job that are sent and not done, for each compression Lambda: some twenty seconds' work. It bounds how
 # long another job's rows wait behind them; half of it must keep all Lambdas busy until the fan-out has sent more.
 IMAGES_OUT_PER_WORKER = 100
+
+# Of a function's memory, at which it has one whole vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+MEGABYTES_PER_VCPU = 1769
 
 # The sweeper rings once a minute: a lease of at most 45 s is found to be its dead owner's within two.
 MAX_LEASE_SECONDS = 45.0

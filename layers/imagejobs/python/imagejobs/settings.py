@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from imagejobs.destinations import Destinations, EntryInvalid, HostList, parse_origins
-from imagejobs.limits import IMAGES_OUT_PER_WORKER
+from imagejobs.limits import IMAGES_OUT_PER_WORKER, MEGABYTES_PER_VCPU
 
 Parsed = TypeVar("Parsed")
 
@@ -33,6 +33,11 @@ def required(name: str) -> str:
 def max_images_out() -> int:
     """How many images of one job may be sent and not done at a time."""
     return IMAGES_OUT_PER_WORKER * int(required("COMPRESS_CONCURRENCY"))
+
+
+def codec_processes() -> int:
+    """How many pictures may be coded at a time: one for each vCPU that the function's memory comes with."""
+    return max(1, int(required("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")) // MEGABYTES_PER_VCPU)
 
 
 def destinations() -> Destinations:
