@@ -9,25 +9,20 @@ Postgres, the origin and the images' transfers all take their CPU from the same 
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing.connection import Connection
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import requests
-
+from benchmarks.origin import serving
 from benchmarks.pictures import jpegs
 from benchmarks.report import Figure, finish
+from benchmarks.shop import upload, wait_until_done
 from imagejobs.image import compress
 from imagejobs.options import CompressionOptions
 from local.stack import Options, Stack, StackInfo
 
 WARM_UP_IMAGES = 60
 TARGET_RATIO = 0.30
-JOB_SECONDS = 900.0
 
 
 def main() -> None:
@@ -57,27 +52,9 @@ def cores() -> int:
 
 def run_job(info: StackInfo, origin: str, images: int) -> float:
     """Seconds from the upload of a job of as many one-image rows to its end."""
-    rows = "".join(f"{n},Product {n},http://{origin}/{n}.jpg\n" for n in range(1, images + 1))
-    sheet = f"S. No.,Product Name,Input Image Urls\n{rows}"
     started = time.monotonic()
-    accepted = _call(info, "POST", "/upload", files={"file": ("bench.csv", sheet)})
-    while time.monotonic() < started + JOB_SECONDS:
-        job = _call(info, "GET", f"/job/status/{accepted['request_id']}")
-        if job["status"] in {"COMPLETED", "FAILED"}:
-            break
-        time.sleep(0.1)
-    if job["images_completed"] != images:
-        raise SystemExit(f"The job did not complete every image: {job}")
+    wait_until_done(info, upload(info, origin, images), images)
     return time.monotonic() - started
-
-
-def _call(
-    info: StackInfo, method: str, path: str, files: Mapping[str, tuple[str, str]] | None = None
-) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {info.token}"}
-    answer = requests.request(method, f"{info.api_url}{path}", headers=headers, timeout=60, files=files)
-    answer.raise_for_status()
-    return dict(answer.json())
 
 
 def run_loop(pictures: Sequence[bytes], images: int) -> float:
@@ -91,39 +68,6 @@ def run_loop(pictures: Sequence[bytes], images: int) -> float:
 
 def _compress(body: bytes) -> int:
     return len(compress(body, CompressionOptions()).body)
-
-
-@contextmanager
-def serving(pictures: Sequence[bytes]) -> Iterator[str]:
-    """An origin in a process of its own that serves the pictures in turn; its `host:port`."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(pictures, sender), daemon=True)
-    process.start()
-    try:
-        yield f"127.0.0.1:{receiver.recv()}"
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _serve(pictures: Sequence[bytes], sender: Connection) -> None:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            body = pictures[int(self.path.strip("/").removesuffix(".jpg")) % len(pictures)]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base class names it
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    sender.send(server.server_port)
-    server.serve_forever()
 
 
 if __name__ == "__main__":

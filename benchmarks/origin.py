@@ -1,0 +1,52 @@
+"""The origin that benchmarks download from: a process of its own that serves pictures in turn."""
+
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
+
+
+@contextmanager
+def serving(pictures: Sequence[bytes], latency_seconds: float = 0.0) -> Iterator[str]:
+    """Serve `/<number>.jpg` until the block ends; the origin's `host:port`.
+
+    Args:
+        pictures: Served in turn, by the number.
+        latency_seconds: Between a request and its answer.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_serve, args=(pictures, latency_seconds, sender), daemon=True)
+    process.start()
+    try:
+        yield f"127.0.0.1:{receiver.recv()}"
+    finally:
+        process.terminate()
+        process.join()
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # a connection that does not fit waits a second for its second attempt
+
+
+def _serve(pictures: Sequence[bytes], latency_seconds: float, sender: Connection) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            time.sleep(latency_seconds)
+            body = pictures[int(self.path.strip("/").removesuffix(".jpg")) % len(pictures)]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base class names it
+            pass
+
+    server = _Server(("127.0.0.1", 0), Handler)
+    sender.send(server.server_port)
+    server.serve_forever()
