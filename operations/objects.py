@@ -24,7 +24,8 @@ PAGE = 1000  # keys that S3 lists, and Postgres is asked about, at a time
 
 # Postgres sorts as S3 does, by bytes.
 _IMAGES = """
-SELECT object_key, bytes_after FROM compressed_images WHERE status = 'COMPLETED' ORDER BY object_key COLLATE "C"
+SELECT object_key, bytes_after FROM compressed_images
+WHERE status = 'COMPLETED' AND same_as_row_number IS NULL ORDER BY object_key COLLATE "C"
 """
 
 # An image that was completed, or a job that was begun, after `_IMAGES` was asked is known to this.

@@ -2,13 +2,23 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import closing
 
 import boto3
 import pytest
 
+from imagejobs.codec import Codec
 from imagejobs.webhook import new_secret
 from tests.integration.faults import Wire
 from tests.integration.handlers import TOKEN, Functions
+
+
+@pytest.fixture(scope="module")
+def codec() -> Iterator[Codec]:
+    """A codec with one process, which is kept for the module."""
+    with closing(Codec()) as codec:
+        yield codec
 
 
 @pytest.fixture

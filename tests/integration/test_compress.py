@@ -3,8 +3,8 @@
 import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
+from uuid import UUID
 
 import boto3
 import pytest
@@ -51,12 +51,6 @@ def fan_out(database, bucket, row_queue, upload_queue, finalizer, shop):
         return request_id
 
     return run
-
-
-@pytest.fixture(scope="module")
-def codec():
-    with closing(Codec()) as codec:
-        yield codec
 
 
 @pytest.fixture
@@ -148,12 +142,55 @@ def test_an_image_on_a_denied_host_fails_alone(functions, fan_out, database, row
     assert counters(database, request_id) == [2, 1, 99]
 
 
-def test_the_same_url_twice_in_a_row_gives_two_images(worker, fan_out, database, row_queue, shop):
+def test_the_same_url_twice_in_a_row_gives_two_images_of_one_download(worker, fan_out, database, row_queue, shop):
     request_id = fan_out(f"{shop.url()},{shop.url()}")
 
     worker.run(received(row_queue), plenty)
 
+    first, second = images_of(database, request_id)
+    assert len(shop.requests) == 1
+    assert first["image_url"].startswith(f"https://cdn.example/images/{request_id}/1-1-")
+    assert second == {**first, "image_id": second["image_id"], "position": 2, "cpu_ms": 0}
+    assert counters(database, request_id) == [2, 0, 99]
+    assert job_of(database, request_id)["bytes_before"] == 2 * len(JPEG)
+
+
+def test_a_failure_is_that_of_every_image_with_its_url(worker, fan_out, database, row_queue, shop):
+    shop.answers["/gone.jpg"] = [NOT_FOUND]
+    request_id = fan_out(shop.url("/gone.jpg"), shop.url("/a.jpg"), shop.url("/gone.jpg"))
+
+    assert worker.run(received(row_queue), plenty) == []
+
+    gone, _, again = images_of(database, request_id)
+    assert len(shop.requests) == 2
+    assert (again["error_code"], again["error_message"]) == (gone["error_code"], gone["error_message"])
+    assert counters(database, request_id) == [1, 2, 99]
+
+
+def test_a_url_that_another_worker_is_at_is_waited_for_by_a_new_message(
+    worker, fan_out, database, row_queue, shop, connect, monkeypatch
+):
+    """The picture is not downloaded twice, and no delivery is used up by the wait."""
+    request_id = fan_out(shop.url(), shop.url())
+    first, second = sorted(received(row_queue), key=lambda message: message.row.row_number)
+    other, rung = replace(worker, database=Database(connect)), []
+    monkeypatch.setattr(
+        type(row_queue), "ring_rows", lambda _, rows, delay=0: rung.extend((*rows, delay) if rows else ())
+    )
+
+    def answer(request, wire):
+        assert other.run([second], plenty) == []
+        says(http_answer(JPEG))(request, wire)
+
+    shop.answers["/cat.jpg"] = [answer]
+    worker.run([first], plenty)
+
+    assert rung == [second.row, compress_step.REPEATED_URL_SECONDS]
+    assert statuses(database, request_id) == ["COMPLETED", "PENDING"]
+    assert other.run([second], plenty) == []
+    other.database.close()
     assert statuses(database, request_id) == ["COMPLETED", "COMPLETED"]
+    assert len(shop.requests) == 1
 
 
 def test_fifty_urls_in_one_cell_are_one_rows_work(worker, fan_out, database, row_queue, shop):
@@ -196,6 +233,7 @@ def test_a_row_that_is_given_back_is_shown_again_soon(worker, fan_out, row_queue
     shop.answers["/down.jpg"] = [UNAVAILABLE]
     shop.answers["/later.jpg"] = [says(http_answer(status="429 Too Many Requests", Retry_After="40"))]
     fan_out(shop.url("/down.jpg"), shop.url("/later.jpg"))
+    messages = sorted(received(row_queue), key=lambda message: message.row.row_number)
     shown = {}
     monkeypatch.setattr(
         type(row_queue),
@@ -203,7 +241,8 @@ def test_a_row_that_is_given_back_is_shown_again_soon(worker, fan_out, row_queue
         lambda _self, message, seconds: shown.update({message.row.row_number: seconds}),
     )
 
-    worker.run(received(row_queue), plenty)
+    for message in messages:  # one after the other: the host is at rest after the second one's answer
+        worker.run([message], plenty)
 
     assert shown == {1: pytest.approx(5, abs=1), 2: pytest.approx(40, abs=1)}
 
@@ -331,7 +370,7 @@ def test_what_kills_or_holds_up_its_decoder_fails_alone_and_at_once(
 ):
     """Through the handler; the decoder's process is one that pictures have power over."""
     functions.values["PRIVATE_ORIGINS"] = shop.origin
-    monkeypatch.setattr(Codec.__init__, "__defaults__", ("tests.unit.misbehaving_codec", 2.0, 500_000_000))
+    monkeypatch.setattr(Codec.__init__, "__defaults__", ("tests.unit.misbehaving_codec", 2.0, 500_000_000, 1))
     poisons = {name: order(name) for name in ("crash", "hang", "burst", "fail")} | {"say": order("say", b"nonsense")}
     for name, body in poisons.items():
         shop.answers[f"/{name}"] = [says(http_answer(body))]
@@ -362,13 +401,14 @@ def test_an_image_for_which_others_left_no_time_is_tried_again(worker, fan_out, 
     assert statuses(database, request_id) == ["PENDING"]
 
 
-def test_a_lease_whose_reply_was_lost_is_granted_again_as_one(worker, fan_out, row_queue, connect):
+def test_a_lease_whose_reply_was_lost_is_granted_again_as_one(worker, fan_out, row_queue, connect, monkeypatch):
     fan_out("https://shop.example/a.jpg")
     (message,) = received(row_queue)
-    token = "00000000-0000-0000-0000-000000000001"
+    token = UUID("00000000-0000-0000-0000-000000000001")
+    monkeypatch.setattr(compress_step, "uuid4", lambda: token)
 
-    first = worker._lease([message.row], token, Clock(plenty, plenty()))
-    again = worker._lease([message.row], token, Clock(plenty, plenty()))
+    first = worker._lease([message.row], Clock(plenty, plenty()), 0)
+    again = worker._lease([message.row], Clock(plenty, plenty()), 0)
 
     assert [image["image_id"] for image in first] == [image["image_id"] for image in again]
     assert query(connect, "SELECT attempt, crashes FROM compressed_images") == [(1, 0)]
@@ -389,7 +429,8 @@ def test_racing_workers_with_duplicate_messages_count_every_image_once(
     worker, fan_out, database, row_queue, shop, connect
 ):
     """Four workers, each with all messages of 12 jobs in another order, until nothing is given back."""
-    request_ids = [fan_out(*[f"{shop.url('/a.jpg')},{shop.url('/b.jpg')}"] * 3) for _ in range(12)]
+    rows = [f"{shop.url(f'/a{number}.jpg')},{shop.url(f'/b{number}.jpg')}" for number in range(3)]
+    request_ids = [fan_out(*rows) for _ in range(12)]
     messages = received(row_queue)
 
     def work(offset: int) -> None:

@@ -583,7 +583,8 @@ def last_image_done(database, request_id):
 
     def settle(transaction):
         transaction.fetch_all("lock_jobs", {"request_ids": [request_id]})
-        transaction.execute("finish_images", {"finished": json.dumps([completed(image)]), "token": token})
+        leased = {**completed(image), "lease_token": str(token)}
+        transaction.execute("finish_images", {"finished": json.dumps([leased])})
 
     return settle
 

@@ -43,9 +43,11 @@ def fan_out(database, bucket, row_queue, upload_queue, finalizer, shop) -> FanOu
 
 
 @pytest.fixture
-def worker(database, bucket, row_queue, upload_queue, finalizer, shop) -> RowWorker:
+def worker(database, bucket, row_queue, upload_queue, finalizer, shop, codec) -> RowWorker:
     fetcher = Fetcher(destinations(shop.origin))
-    return RowWorker(database, bucket, fetcher, row_queue, upload_queue, 100, finalizer, "https://images.example")
+    return RowWorker(
+        database, bucket, fetcher, row_queue, upload_queue, 100, finalizer, "https://images.example", codec
+    )
 
 
 def fanned_out(fan_out, database, bucket, *cells):

@@ -273,6 +273,9 @@ ILLEGAL = [
     ("compressed_images", "leased_until = now()"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, {LEASED}"),
     ("compressed_images", f"status = 'FAILED', {TOLD}, {LEASED}"),
+    ("compressed_images", "same_as_row_number = 1, row_number = 2"),
+    ("compressed_images", "same_as_row_number = 2, same_as_position = 1, row_number = 2, position = 1"),
+    ("compressed_images", f"same_as_row_number = 1, same_as_position = 1, row_number = 2, {LEASED}"),
     ("webhook_delivery", "attempt = 0"),
     ("webhook_delivery", "outcome = 'failed'"),
 ]
@@ -295,6 +298,7 @@ LEGAL = [
         f"status = 'COMPLETED', {DONE}, encoder = 'avif', cpu_ms = 5".replace("smaller", "converted"),
     ),
     ("compressed_images", f"status = 'FAILED', {TOLD}"),
+    ("compressed_images", "same_as_row_number = 1, same_as_position = 1, position = 2"),
     ("webhook_delivery", "outcome = 'exhausted', status_code = 500"),
 ]
 

@@ -85,9 +85,9 @@ class Ledger(Database):
         return work(transaction)
 
 
-@dataclass
+@dataclass(eq=False)
 class Promise:
-    """A transfer that is done when somebody waits for it."""
+    """A transfer that is done when somebody asks for its result, and says so at once."""
 
     work: Callable[[], Any]
     results: list[Any] = field(default_factory=list)
@@ -97,25 +97,25 @@ class Promise:
             self.results.append(self.work())
         return self.results[0]
 
+    def add_done_callback(self, tell: Callable[["Promise"], None]) -> None:
+        tell(self)
+
 
 class Pool:
     """Stands for a ThreadPoolExecutor: an actor does one thing at a time."""
 
     def __init__(self, *_: Any) -> None: ...
 
-    def __enter__(self) -> "Pool":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    def shutdown(self, *, cancel_futures: bool) -> None: ...
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Promise:
         return Promise(partial(work, *arguments))
 
 
-def wait(promises: Sequence[Promise], timeout: float) -> SimpleNamespace:
-    """Stands for `concurrent.futures.wait`: each time-out is over when one more is done."""
-    next(promise for promise in promises if not promise.results).result()
-    return SimpleNamespace(not_done=[promise for promise in promises if not promise.results])
+class AtWork(compress.AtWork):
+    """What is at work is renewed whenever something else was committed."""
+
+    renewal_is_due = True
 
 
 class Hurry:
@@ -331,7 +331,7 @@ class World:
         logger = SimpleNamespace(exception=self._note_swallowed, warning=lambda *_, **__: None)
         names: dict[Any, dict[str, Any]] = {
             api: {"uuid4": _uuid},
-            compress: {"uuid4": _uuid, "time": time, "logger": logger, "ThreadPoolExecutor": Pool, "wait": wait},
+            compress: {"uuid4": _uuid, "time": time, "logger": logger, "ThreadPoolExecutor": Pool, "AtWork": AtWork},
             fan_out: {"uuid4": _uuid, "time": time, "logger": logger, "STAGE_CHARACTERS": 100, "SEND_IMAGES": 2},
             finalize: {"PAGE_IMAGES": 2},
             sweep: {"logger": logger},

@@ -51,7 +51,7 @@ def given_up(functions, database, bucket):
 
 
 def with_abandoned_image(functions, database, bucket):
-    request_id = begun(functions, database, bucket, sheet(A, f"{A}, {B}"))
+    request_id = begun(functions, database, bucket, sheet(A, f"{A}?again, {B}"))
     token, (first, second) = lease_row(database, request_id, 2)
     end_images(database, token, {**failed(first), "error_code": ImageAbandoned.code}, failed(second))
     return finished(functions, database, bucket, request_id)

@@ -100,8 +100,8 @@ class Queue:
         """The queue whose URL the template puts into the environment variable `setting`."""
         return cls(boto3.client("sqs"), required(setting))
 
-    def ring_rows(self, rows: Sequence[Row]) -> None:
-        """Send one message a row, each in the message group of its caller.
+    def ring_rows(self, rows: Sequence[Row], delay_seconds: int = 0) -> None:
+        """Send one message a row, each in the message group of its caller, to be seen after a delay.
 
         That makes a standard queue a fair one: messages of a caller with few in work come before those of one with
         many (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html).
@@ -111,12 +111,7 @@ class Queue:
         """
         for start in range(0, len(rows), BATCH_MESSAGES):
             batch = enumerate(rows[start : start + BATCH_MESSAGES])
-            self._send(
-                [
-                    {"Id": str(index), "MessageBody": json.dumps(row.as_body()), "MessageGroupId": row.owner}
-                    for index, row in batch
-                ]
-            )
+            self._send([_row_entry(index, row, delay_seconds) for index, row in batch])
 
     def ring_file(self, source: ObjectVersion) -> None:
         """Send the S3 event of `source` again.
@@ -153,3 +148,9 @@ class Queue:
             if not unsent:
                 return
         raise MessagesNotSent(f"SQS refused {len(unsent)} of {len(entries)} messages {SEND_ATTEMPTS} times.")
+
+
+def _row_entry(index: int, row: Row, delay_seconds: int) -> "SendMessageBatchRequestEntryTypeDef":
+    body, group = json.dumps(row.as_body()), row.owner
+    entry: SendMessageBatchRequestEntryTypeDef = {"Id": str(index), "MessageBody": body, "MessageGroupId": group}
+    return {**entry, "DelaySeconds": delay_seconds} if delay_seconds else entry

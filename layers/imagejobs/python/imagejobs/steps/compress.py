@@ -10,9 +10,11 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -43,9 +45,11 @@ MAX_WAIT_SECONDS = 5.0  # an origin that wants longer gets it from the queue, wh
 REDELIVERY_SECONDS = (5.0, 10.0, 15.0)
 MAX_REDELIVERY_SECONDS = 300.0
 FETCH_TIMEOUT_SECONDS = 20.0
-TRANSFERS = 8
-# Images leased and committed at once: more than transfers at a time, so that a slow one does not idle the others.
-LEASE_IMAGES = 20
+# A row whose URLs are being worked on for an earlier one is looked at again after so long.
+REPEATED_URL_SECONDS = 3
+TRANSFERS = 16
+# Images at work: more than transfers at a time, so that none idles while half of them are committed and replaced.
+LEASE_IMAGES = 40
 YEAR_SECONDS = 365 * 24 * 3600
 
 
@@ -99,6 +103,53 @@ class Attempt:
     stored: ObjectVersion | None = None
 
 
+class AtWork:
+    """The images that an invocation has leased and not committed.
+
+    Args:
+        patience_seconds: How long what is done waits for others to be committed with, and a lease for its renewal.
+    """
+
+    def __init__(self, patience_seconds: float) -> None:
+        self._patience_seconds = patience_seconds
+        self._renewed_at = time.monotonic()
+        self._attempts: dict[Future[Attempt], Record] = {}
+        self._done: SimpleQueue[Future[Attempt]] = SimpleQueue()
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def add(self, image: Record, attempt: "Future[Attempt]") -> None:
+        """Count an image in."""
+        self._attempts[attempt] = image
+        attempt.add_done_callback(self._done.put)
+
+    @property
+    def images(self) -> list[Record]:
+        """Those that are not committed."""
+        return list(self._attempts.values())
+
+    @property
+    def renewal_is_due(self) -> bool:
+        """Whether leases are to be renewed now; they are from then on taken to be."""
+        due = time.monotonic() - self._renewed_at > self._patience_seconds
+        if due:
+            self._renewed_at = time.monotonic()
+        return due
+
+    def next_done(self) -> list[Attempt]:
+        """Wait until half of what may be leased, or all that is, is done; what is done by then, with its images."""
+        until = time.monotonic() + self._patience_seconds
+        wanted = min(LEASE_IMAGES // 2, len(self._attempts))
+        done: list[Attempt] = []
+        with suppress(Empty):
+            while len(done) < wanted:
+                attempt = self._done.get(timeout=max(0.0, until - time.monotonic()))
+                del self._attempts[attempt]
+                done.append(attempt.result())
+        return done
+
+
 @dataclass(frozen=True, slots=True)
 class RowWorker:
     """What the compression of rows works with.
@@ -112,8 +163,7 @@ class RowWorker:
         max_images_out: Images of one job that may be sent and not done.
         finalizer: Started when a batch completes a job.
         image_base_url: Public URL in front of an object key, without a slash at its end.
-        codec: Decodes and encodes one image at a time, always in the same process: a function of 1,769 MB has one
-            vCPU, and memory for one large image.
+        codec: Decodes and encodes, in processes that are kept.
     """
 
     database: Database
@@ -124,59 +174,71 @@ class RowWorker:
     max_images_out: int
     finalizer: Finalizer
     image_base_url: str
-    codec: Codec = field(default_factory=Codec)
+    codec: Codec
 
     def run(self, messages: Sequence[Message], remaining_seconds: Callable[[], float]) -> list[Message]:
         """Work on the rows that a batch of messages names.
 
         Args:
-            messages: At most ten; duplicates do no harm.
+            messages: Of the row queue; duplicates do no harm.
             remaining_seconds: Time left of this invocation.
 
         Returns:
             Messages to give back to the queue: their row rests, or is in another's hands.
         """
         rows = list({message.row for message in messages})
-        clock = Clock(remaining_seconds, remaining_seconds())
-        while clock.may_begin:
-            token = uuid4()
-            images = self._lease(rows, token, clock)
-            if not images:
-                break
-            self._settle(self._attempt_all(images, token, clock), token)
-            ring_for_more(self.database, self.upload_queue, _request_ids(rows), self.max_images_out)
+        pool = ThreadPoolExecutor(TRANSFERS)
+        try:
+            self._work(rows, Clock(remaining_seconds, remaining_seconds()), pool)
+        finally:
+            pool.shutdown(cancel_futures=True)
         self.finalizer.start_ready(self.database, _request_ids(rows))
         return self._give_back(messages, rows)
 
-    def _lease(self, rows: Sequence[Row], token: UUID, clock: Clock) -> list[Record]:
+    def _work(self, rows: Sequence[Row], clock: Clock, pool: ThreadPoolExecutor) -> None:
+        """Lease images as room gets free, and commit what became of them while others are at work.
+
+        This thread alone speaks with the database.
+        """
+        at_work = AtWork(clock.lease_seconds / 3)
+        while True:
+            for image in self._lease(rows, clock, len(at_work)):
+                at_work.add(image, pool.submit(self._attempt, image, clock))
+            if not at_work:
+                break
+            self._settle(at_work.next_done())
+            ring_for_more(self.database, self.upload_queue, _request_ids(rows), self.max_images_out)
+            if at_work.renewal_is_due:
+                self._renew(at_work.images, clock)
+        self.database.execute("finish_repeated_urls", _keys(rows))
+
+    def _lease(self, rows: Sequence[Row], clock: Clock, at_work: int) -> list[Record]:
         """The next images to work on; those that may have killed a worker come last, and alone."""
-        lease = {**_keys(rows), "token": token, "lease_seconds": clock.lease_seconds}
-        fresh = self.database.fetch_all("lease_images", {**lease, "crashed": False, "limit": LEASE_IMAGES})
-        return fresh or self.database.fetch_all("lease_images", {**lease, "crashed": True, "limit": 1})
+        if not clock.may_begin:
+            return []
+        # A token for each time: a lease whose reply was lost is granted again by it.
+        lease = {**_keys(rows), "token": uuid4(), "lease_seconds": clock.lease_seconds}
+        limit = LEASE_IMAGES - at_work
+        fresh = self.database.fetch_all("lease_images", {**lease, "crashed": False, "limit": limit})
+        if fresh or at_work:
+            return fresh
+        return self.database.fetch_all("lease_images", {**lease, "crashed": True, "limit": 1})
 
-    def _attempt_all(self, images: Sequence[Record], token: UUID, clock: Clock) -> list[Attempt]:
-        """The images' outcomes; their lease is kept up by this thread, which alone speaks with the database."""
-        with ThreadPoolExecutor(TRANSFERS) as pool:
-            attempts = [pool.submit(self._attempt, image, clock) for image in images]
-            while wait(attempts, timeout=clock.lease_seconds / 3).not_done:
-                self._renew(images, token, clock)
-            return [attempt.result() for attempt in attempts]
-
-    def _renew(self, images: Sequence[Record], token: UUID, clock: Clock) -> None:
+    def _renew(self, images: Sequence[Record], clock: Clock) -> None:
         """Should it fail, the outcome may still come in time; whether it did is decided when it is committed."""
-        lease = {"image_ids": [image["image_id"] for image in images], "token": token}
+        leases = {"leases": json.dumps([_lease_of(image) for image in images]), "lease_seconds": clock.lease_seconds}
         try:
-            self.database.execute("renew_leases", {**lease, "lease_seconds": clock.lease_seconds})
+            self.database.execute("renew_leases", leases)
         except psycopg2.Error:
             logger.exception("lease_not_renewed")
 
     def _attempt(self, image: Record, clock: Clock) -> Attempt:
         """One image's outcome, whatever it holds."""
         if image["cancelled"]:
-            return Attempt(image, _failed(image, JobCancelled(CANCELLED_IMAGE_MESSAGE)))
+            return Attempt(image, _failed(JobCancelled(CANCELLED_IMAGE_MESSAGE)))
         if image["crashes"] >= MAX_CRASHES:
             message = f"Given up: the worker died or ran out of time at this image {MAX_CRASHES} times."
-            return Attempt(image, _failed(image, ImageAbandoned(message)))
+            return Attempt(image, _failed(ImageAbandoned(message)))
         try:
             return self._compress(image, clock)
         except CodecFailed as error:
@@ -197,7 +259,6 @@ class RowWorker:
         caching = f"public, max-age={YEAR_SECONDS}, immutable"
         version = self.bucket.put(key, compressed.body, compressed.content_type, caching)
         columns = {
-            "image_id": str(image["image_id"]),
             "status": "COMPLETED",
             "image_url": f"{self.image_base_url}/{key}",
             "object_key": key,
@@ -230,16 +291,16 @@ class RowWorker:
         timeout_seconds = min(FETCH_TIMEOUT_SECONDS, clock.transfer_seconds)
         return self.fetcher.get(url, max_bytes=MAX_IMAGE_BYTES, timeout_seconds=timeout_seconds).body
 
-    def _settle(self, attempts: Sequence[Attempt], token: UUID) -> None:
+    def _settle(self, attempts: Sequence[Attempt]) -> None:
         """Commit outcomes and release the rest, in one transaction."""
-        finished = [attempt.columns for attempt in attempts if attempt.columns is not None]
+        if not attempts:
+            return
+        finished = [{**_lease_of(each.image), **each.columns} for each in attempts if each.columns is not None]
         released = [
-            {"image_id": str(attempt.image["image_id"]), "delay_seconds": attempt.delay_seconds}
-            for attempt in attempts
-            if attempt.columns is None
+            {**_lease_of(each.image), "delay_seconds": each.delay_seconds} for each in attempts if each.columns is None
         ]
         request_ids = list({attempt.image["request_id"] for attempt in attempts})
-        completed = self.database.transact(partial(_settle, finished, released, request_ids, token))
+        completed = self.database.transact(partial(_settle, finished, released, request_ids))
         if completed < sum(attempt.stored is not None for attempt in attempts):
             self._delete_refused(attempts)
 
@@ -260,16 +321,19 @@ class RowWorker:
     def _give_back(self, messages: Sequence[Message], rows: Sequence[Row]) -> list[Message]:
         """Messages of rows that are not done, shown again when there is a point in it.
 
-        A row that there was no time for gets a message of its own: its deliveries must not be used up by waiting.
+        A row that there was no time for, or whose URLs others are at, gets a message of its own: its deliveries must
+        not be used up by waiting.
         """
         waits = self._unfinished_rows(rows)
-        self.row_queue.ring_rows([row for row in rows if waits.get(row) == 0])
-        given_back = [message for message in messages if waits.get(message.row, 0) > 0]
+        self.row_queue.ring_rows([row for row, seconds in waits.items() if seconds == 0])
+        self.row_queue.ring_rows([row for row, seconds in waits.items() if seconds is None], REPEATED_URL_SECONDS)
+        resting = {row: seconds for row, seconds in waits.items() if seconds}
+        given_back = [message for message in messages if message.row in resting]
         for message in given_back:
-            self.row_queue.show_again(message, waits[message.row])
+            self.row_queue.show_again(message, resting[message.row])
         return given_back
 
-    def _unfinished_rows(self, rows: Sequence[Row]) -> Mapping[Row, float]:
+    def _unfinished_rows(self, rows: Sequence[Row]) -> Mapping[Row, float | None]:
         records = self.database.fetch_all("list_unfinished_rows", _keys(rows))
         return {Row.from_record(record): record["wait_seconds"] for record in records}
 
@@ -284,7 +348,7 @@ class _AttemptFailed(ImageError):
 def _after_error(image: Record, error: ImageError) -> Attempt:
     """A final error is the image's outcome; a transient one is, once the attempts are used up."""
     if not error.transient or image["attempt"] >= MAX_ATTEMPTS:
-        return Attempt(image, _failed(image, error))
+        return Attempt(image, _failed(error))
     planned = REDELIVERY_SECONDS[min(image["attempt"], len(REDELIVERY_SECONDS)) - 1]
     wished = getattr(error, "retry_after_seconds", None) or 0.0
     return Attempt(image, None, max(planned, min(wished, MAX_REDELIVERY_SECONDS)))
@@ -298,24 +362,22 @@ def _keys(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {"request_ids": [row.request_id for row in rows], "row_numbers": [row.row_number for row in rows]}
 
 
-def _failed(image: Record, error: ImageError) -> dict[str, Any]:
-    return {
-        "image_id": str(image["image_id"]),
-        "status": "FAILED",
-        "error_code": error.code,
-        "error_message": error.message,
-    }
+def _lease_of(image: Record) -> dict[str, str]:
+    return {"image_id": str(image["image_id"]), "lease_token": str(image["lease_token"])}
+
+
+def _failed(error: ImageError) -> dict[str, Any]:
+    return {"status": "FAILED", "error_code": error.code, "error_message": error.message}
 
 
 def _settle(
     finished: Sequence[dict[str, Any]],
     released: Sequence[dict[str, Any]],
     request_ids: Sequence[UUID],
-    token: UUID,
     transaction: Transaction,
 ) -> int:
     """The number of images that became COMPLETED by this."""
     transaction.fetch_all("lock_jobs", {"request_ids": request_ids})
-    jobs = transaction.fetch_all("finish_images", {"finished": json.dumps(finished), "token": token})
-    transaction.execute("release_images", {"released": json.dumps(released), "token": token})
+    jobs = transaction.fetch_all("finish_images", {"finished": json.dumps(finished)})
+    transaction.execute("release_images", {"released": json.dumps(released)})
     return sum(job["completed"] for job in jobs)

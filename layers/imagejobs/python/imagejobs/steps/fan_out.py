@@ -295,6 +295,8 @@ def _declare(
     """The last chunk and the totals; from here on rows may be sent. Safe to repeat."""
     _stage_chunk(job, totals["rows_total"], chunk, transaction)
     declared = transaction.execute("declare_totals", {**_lease_of(job), **totals})
+    if declared:
+        transaction.execute("mark_repeated_urls", {"request_id": job["request_id"]})
     if declared and job["source_key"].startswith(DROP_PREFIX):
         reserve_images(transaction, job["owner"], drop_daily_images, totals["images_total"])
 

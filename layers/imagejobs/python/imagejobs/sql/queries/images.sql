@@ -1,6 +1,17 @@
 -- copy_images --
 COPY compressed_images (request_id, row_number, position, product_name, source_url) FROM STDIN;
 
+-- mark_repeated_urls --
+UPDATE compressed_images AS image
+SET same_as_row_number = ranked.first_row_number, same_as_position = ranked.first_position
+FROM (
+    SELECT image_id, row_number() OVER url AS rank,
+           first_value(row_number) OVER url AS first_row_number, first_value(position) OVER url AS first_position
+    FROM compressed_images WHERE request_id = %(request_id)s
+    WINDOW url AS (PARTITION BY source_url COLLATE "C" ORDER BY row_number, position)
+) AS ranked
+WHERE image.image_id = ranked.image_id AND ranked.rank > 1;
+
 -- list_rows_to_send --
 -- The rows of the next images, as many as there is room for; the last row may have more than that.
 SELECT DISTINCT next.row_number FROM job_request AS job CROSS JOIN LATERAL (
@@ -24,6 +35,7 @@ WITH chosen AS (
       AND (image.leased_until IS NULL OR image.leased_until < now() OR image.lease_token = %(token)s)
       AND (image.crashes > 0 OR coalesce(image.leased_until < now(), false)) = %(crashed)s
       AND job.images_total IS NOT NULL AND job.finalizable_at IS NULL
+      AND image.same_as_row_number IS NULL
     ORDER BY image.crashes, image.request_id, image.row_number, image.position
     LIMIT %(limit)s
     FOR UPDATE OF image SKIP LOCKED
@@ -35,16 +47,19 @@ SET attempt = attempt + (lease_token IS DISTINCT FROM %(token)s)::int,
 FROM chosen, job_request AS job
 WHERE image.image_id = chosen.image_id AND job.request_id = image.request_id
 RETURNING image.image_id, image.request_id, image.row_number, image.position, image.source_url, image.attempt,
-          image.crashes, job.options, job.cancelled_at IS NOT NULL AS cancelled;
+          image.crashes, image.lease_token, job.options, job.cancelled_at IS NOT NULL AS cancelled;
 
 -- renew_leases --
-UPDATE compressed_images SET leased_until = now() + make_interval(secs => %(lease_seconds)s)
-WHERE image_id = ANY(%(image_ids)s::uuid[]) AND lease_token = %(token)s;
+UPDATE compressed_images AS image SET leased_until = now() + make_interval(secs => %(lease_seconds)s)
+FROM jsonb_to_recordset(%(leases)s) AS held (image_id uuid, lease_token uuid)
+WHERE image.image_id = held.image_id AND image.lease_token = held.lease_token;
 
 -- list_unfinished_rows --
--- Of the rows named, those with an image that is not terminal, and the seconds until one may be worked on.
+-- Of the rows named, those with an image that is not terminal, and the seconds until one may be worked on; NULL where
+-- all wait for earlier images with their URL.
 SELECT image.request_id, image.row_number, job.generation, job.owner,
-       greatest(0, min(extract(epoch FROM greatest(image.leased_until, image.not_before) - now())))::float AS wait_seconds
+       min(greatest(0, extract(epoch FROM greatest(image.leased_until, image.not_before) - now()))::float)
+           FILTER (WHERE image.same_as_row_number IS NULL) AS wait_seconds
 FROM compressed_images AS image
 JOIN unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
   USING (request_id, row_number)
@@ -57,14 +72,14 @@ GROUP BY image.request_id, image.row_number, job.generation, job.owner;
 UPDATE compressed_images AS image
 SET lease_token = NULL, leased_until = NULL,
     not_before = now() + make_interval(secs => CASE WHEN job.cancelled_at IS NULL THEN r.delay_seconds ELSE 0 END)
-FROM jsonb_to_recordset(%(released)s) AS r (image_id uuid, delay_seconds float), job_request AS job
-WHERE image.image_id = r.image_id AND image.lease_token = %(token)s AND job.request_id = image.request_id;
+FROM jsonb_to_recordset(%(released)s) AS r (image_id uuid, lease_token uuid, delay_seconds float), job_request AS job
+WHERE image.image_id = r.image_id AND image.lease_token = r.lease_token AND job.request_id = image.request_id;
 
 -- finish_images --
 -- The guarded transition: only images that become terminal here, under this lease, move their job's counters.
 WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(finished)s) AS f (
-        image_id uuid, status text, error_code text, error_message text, image_url text, object_key text,
+        image_id uuid, lease_token uuid, status text, error_code text, error_message text, image_url text, object_key text,
         format text, outcome text, width int, height int, bytes_before bigint, bytes_after bigint,
         encoder text, encoder_quality int, cpu_ms int)
 ), terminal AS (
@@ -74,7 +89,25 @@ WITH finished AS (
         bytes_before = f.bytes_before, bytes_after = f.bytes_after, encoder = f.encoder,
         encoder_quality = f.encoder_quality, cpu_ms = f.cpu_ms, lease_token = NULL, leased_until = NULL
     FROM finished AS f
-    WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = %(token)s
+    WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = f.lease_token
+    RETURNING image.request_id, image.status, image.bytes_before, image.bytes_after
+), {count_terminal}
+
+-- finish_repeated_urls --
+-- Of the rows named, the images whose URL stands earlier in the sheet become what became of it there, once it has.
+WITH terminal AS (
+    UPDATE compressed_images AS image
+    SET status = same.status, error_code = same.error_code, error_message = same.error_message,
+        image_url = same.image_url, object_key = same.object_key, format = same.format, outcome = same.outcome,
+        width = same.width, height = same.height, bytes_before = same.bytes_before, bytes_after = same.bytes_after,
+        encoder = same.encoder, encoder_quality = same.encoder_quality,
+        cpu_ms = CASE same.status WHEN 'COMPLETED' THEN 0 END
+    FROM compressed_images AS same, job_request AS job,
+         unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
+    WHERE image.request_id = wanted.request_id AND image.row_number = wanted.row_number AND image.status = 'PENDING'
+      AND same.request_id = image.request_id AND same.row_number = image.same_as_row_number
+      AND same.position = image.same_as_position AND same.status <> 'PENDING'
+      AND job.request_id = image.request_id AND job.images_total IS NOT NULL AND job.finalizable_at IS NULL
     RETURNING image.request_id, image.status, image.bytes_before, image.bytes_after
 ), {count_terminal}
 
