@@ -27,6 +27,7 @@ from imagejobs.image_encoders import Coding, Still
 from imagejobs.image_header import ImageHeader, check_limits, read_header
 from imagejobs.image_metadata import NO_NAMES, Names, read_names, tiff
 from imagejobs.image_reader import is_inexact, open_picture, read_orientation, upright
+from imagejobs.image_rebuild_common import NotRebuildable
 from imagejobs.image_result import MEDIA_TYPES, CompressedImage
 from imagejobs.image_size import draft, fitting_size, resized
 from imagejobs.options import CompressionOptions
@@ -169,7 +170,7 @@ def _rebuilt(source: _Input) -> bytes | None:
     for names in dict.fromkeys([source.names, NO_NAMES]):
         try:
             return image_rebuild.rebuild(source.body, source.orientation, names)
-        except image_rebuild.NotRebuildable:
+        except NotRebuildable:
             continue  # without the names, for they may be what it grew by
     return None
 

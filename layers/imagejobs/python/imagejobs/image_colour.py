@@ -10,9 +10,8 @@ from typing import cast
 
 from PIL import Image, ImageCms
 
-from imagejobs.image_header import png_chunks
+from imagejobs.image_header import PNG_COLOUR_CHUNKS, png_chunks
 from imagejobs.image_reader import read_profile
-from imagejobs.image_rebuild import PNG_COLOUR_CHUNKS
 from imagejobs.image_size import with_alpha
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))

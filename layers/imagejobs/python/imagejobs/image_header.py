@@ -29,6 +29,9 @@ _JPEG_END = 0xD9
 _JPEG_SCAN = 0xDA
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
+PNG_COLOUR_CHUNKS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
+"""What says the colours of a PNG, beside its profile: the chunk's name and its one valid length in bytes."""
+
 _GIF_BLOCK = re.compile(rb"[!,;]")
 
 # What people upload by mistake, so that the refusal can say what it is: (offset, first bytes, name).
