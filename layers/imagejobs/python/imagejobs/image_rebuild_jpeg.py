@@ -42,9 +42,9 @@ class _Scan(NamedTuple):
 
 def rebuild(body: bytes, exif: bytes) -> bytes:
     """As `image_rebuild.rebuild`; `exif` is in TIFF form, empty for none."""
-    frame, scans, applications = _read_jpeg(body)
+    frame, scans, applications = _read(body)
     used = _used_tables(frame.content, scans)
-    parts = [b"\xff\xd8", *_jpeg_applications(applications, exif), _segment(frame.code, frame.content)]
+    parts = [b"\xff\xd8", *_applications(applications, exif), _segment(frame.code, frame.content)]
     restart = bytes(2)
     for scan in scans:
         for code in _TABLES:
@@ -56,14 +56,14 @@ def rebuild(body: bytes, exif: bytes) -> bytes:
     return b"".join([*parts, b"\xff\xd9"])
 
 
-def _read_jpeg(body: bytes) -> tuple[_Segment, list[_Scan], list[_Segment]]:
+def _read(body: bytes) -> tuple[_Segment, list[_Scan], list[_Segment]]:
     """Return the frame header, the scans, and the application segments that count: those before the first scan."""
     frames: list[_Segment] = []
     scans: list[_Scan] = []
     applications: list[_Segment] = []
     tables: dict[tuple[int, int], bytes] = {}
     restart = bytes(2)
-    for segment in _jpeg_segments(body):
+    for segment in _segments(body):
         if segment.code in _FRAMES:
             frames.append(_checked_frame(segment))
         elif segment.code in _TABLES:
@@ -81,7 +81,7 @@ def _read_jpeg(body: bytes) -> tuple[_Segment, list[_Scan], list[_Segment]]:
     return frame, scans, applications
 
 
-def _jpeg_segments(body: bytes) -> Iterator[_Segment]:
+def _segments(body: bytes) -> Iterator[_Segment]:
     """Yield what stands between start and end; stray bytes between segments are passed over, as decoders do."""
     position = 2
     while (marker := _next_marker(body, position))[1][0] != _EOI:
@@ -144,14 +144,14 @@ def _used_tables(frame: bytes, scans: list[_Scan]) -> set[tuple[int, int]]:
     return used
 
 
-def _jpeg_applications(segments: list[_Segment], exif: bytes) -> Iterator[bytes]:
+def _applications(segments: list[_Segment], exif: bytes) -> Iterator[bytes]:
     """Yield fresh segments for what changes colours or turns the picture."""
     contents = [(segment.code, segment.content) for segment in segments]
     if any(code == _APP0 and content[:5] == b"JFIF\0" and len(content) >= 14 for code, content in contents):
         yield _segment(_APP0, b"JFIF\0\1\1\0\0\1\0\1\0\0")
     if exif:
         yield _segment(_APP1, b"Exif\0\0" + exif)
-    profile = usable_profile(_jpeg_profile(contents)) or b""
+    profile = usable_profile(_profile(contents)) or b""
     pieces = [profile[start : start + _ICC_PIECE_BYTES] for start in range(0, len(profile), _ICC_PIECE_BYTES)]
     for number, piece in enumerate(pieces, start=1):
         yield _segment(_APP2, _ICC_MARK + bytes((number, len(pieces))) + piece)
@@ -160,7 +160,7 @@ def _jpeg_applications(segments: list[_Segment], exif: bytes) -> Iterator[bytes]
         yield _segment(_APP14, b"Adobe\0\x64\0\0\0\0" + bytes(adobe[-1:]))
 
 
-def _jpeg_profile(contents: list[tuple[int, bytes]]) -> bytes | None:
+def _profile(contents: list[tuple[int, bytes]]) -> bytes | None:
     pieces = sorted(content for code, content in contents if code == _APP2 and content[:12] == _ICC_MARK)
     numbers = [(piece[12], piece[13]) for piece in pieces]
     if numbers != [(number, len(pieces)) for number in range(1, len(pieces) + 1)]:
@@ -184,7 +184,7 @@ def has_slack(body: bytes) -> bool:
         canvas = Image.new(picture.mode, picture.size)
     decoder.setimage(canvas.im, (0, 0, *canvas.size))
     rest, position = b"", 0
-    for end in _jpeg_runs(body):
+    for end in _runs(body):
         idle = 0
         for stop in range(end - SLACK_BYTES - 2, end - SLACK_BYTES + 1):
             rest, position = rest + body[position:stop], stop
@@ -196,9 +196,9 @@ def has_slack(body: bytes) -> bool:
     return False
 
 
-def _jpeg_runs(body: bytes) -> Iterator[int]:
+def _runs(body: bytes) -> Iterator[int]:
     """Yield the end of every run of entropy-coded data that is long enough to hide something."""
-    for segment in _jpeg_segments(body):
+    for segment in _segments(body):
         start = segment.data_start
         for marker in [*_RESTART.finditer(body, start, segment.data_end), None]:
             end = marker.start() if marker else segment.data_end

@@ -10,37 +10,37 @@ from PIL import Image
 from imagejobs.image_reader import usable_profile
 from imagejobs.image_rebuild_common import SLACK_BYTES, NotRebuildable
 
-_WEBP_PICTURES = frozenset({b"VP8 ", b"VP8L"})
-_WEBP_PROFILE, _WEBP_ALPHA, _WEBP_EXIF, _WEBP_ANIMATION = 0x20, 0x10, 0x08, 0x02
+_PICTURES = frozenset({b"VP8 ", b"VP8L"})
+_PROFILE, _ALPHA, _EXIF, _ANIMATION = 0x20, 0x10, 0x08, 0x02
 _VP8_TAG_BYTES = 10
 
 
-class _WebpFrame(NamedTuple):
+class _Frame(NamedTuple):
     size: bytes  # width and height less one, 24 bits each, as VP8X and ANMF have them
     chunks: list[tuple[bytes, bytes]]
 
 
 def rebuild(body: bytes, exif: bytes) -> bytes:
     """As `image_rebuild.rebuild`; `exif` is in TIFF form, empty for none."""
-    chunks = _webp_chunks(body)
+    chunks = _chunks(body)
     name, extended = chunks[0]
-    if name in _WEBP_PICTURES:
+    if name in _PICTURES:
         return _riff(chunks[:1])  # decoders of the simple format look no further
     if name != b"VP8X" or len(extended) != 10:
         raise NotRebuildable("The WebP's header is damaged.")
-    moves = extended[0] & _WEBP_ANIMATION
+    moves = extended[0] & _ANIMATION
     profile = usable_profile(next((data for name, data in chunks if name == b"ICCP"), None))
-    flags = extended[0] & _WEBP_ALPHA | moves
-    flags |= _WEBP_PROFILE if profile else 0
-    flags |= _WEBP_EXIF if exif else 0
+    flags = extended[0] & _ALPHA | moves
+    flags |= _PROFILE if profile else 0
+    flags |= _EXIF if exif else 0
     kept = [(b"VP8X", bytes((flags, 0, 0, 0)) + extended[4:])]
     kept += [(b"ICCP", profile)] if profile else []
-    kept += _webp_animation(chunks) if moves else _webp_picture(chunks)
+    kept += _animation(chunks) if moves else _picture(chunks)
     kept += [(b"EXIF", exif)] if exif else []
     return _riff(kept)
 
 
-def _webp_chunks(body: bytes) -> list[tuple[bytes, bytes]]:
+def _chunks(body: bytes) -> list[tuple[bytes, bytes]]:
     (size,) = struct.unpack_from("<I", body, 4)
     if size + 8 > len(body):
         raise NotRebuildable("The WebP is cut off.")
@@ -68,39 +68,39 @@ def _riff_chunk(chunk: tuple[bytes, bytes]) -> bytes:
     return struct.pack("<4sI", name, len(data)) + data + bytes(len(data) % 2)
 
 
-def _webp_picture(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _picture(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return the first picture of a file or a frame, with the alpha that stands before it."""
     names = [name for name, _ in chunks]
-    index = next(index for index, name in enumerate([*names, b"VP8 "]) if name in _WEBP_PICTURES)
+    index = next(index for index, name in enumerate([*names, b"VP8 "]) if name in _PICTURES)
     alpha = [chunk for chunk in chunks[:index] if chunk[0] == b"ALPH"] if names[index] == b"VP8 " else []
     return [*alpha[:1], chunks[index]]
 
 
-def _webp_animation(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _animation(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     kept = [(name, data[:6]) for name, data in chunks if name == b"ANIM"][:1]
     for data in (data for name, data in chunks if name == b"ANMF"):
-        frame = b"".join(map(_riff_chunk, _webp_picture(list(_riff_chunks(data[16:])))))
+        frame = b"".join(map(_riff_chunk, _picture(list(_riff_chunks(data[16:])))))
         kept.append((b"ANMF", data[:15] + bytes((data[15] & 3,)) + frame))
     return kept
 
 
-def _webp_frames(body: bytes) -> Iterator[_WebpFrame]:
-    chunks = _webp_chunks(body)
+def _frames(body: bytes) -> Iterator[_Frame]:
+    chunks = _chunks(body)
     animated = [data for name, data in chunks if name == b"ANMF"]
     for data in animated:
-        yield _WebpFrame(data[6:12], list(_riff_chunks(data[16:])))
+        yield _Frame(data[6:12], list(_riff_chunks(data[16:])))
     if not animated:
-        yield _WebpFrame(chunks[0][1][4:10], _webp_picture(chunks))
+        yield _Frame(chunks[0][1][4:10], _picture(chunks))
 
 
 def has_slack(body: bytes) -> bool:
     """As `image_rebuild.has_slack`, of a WebP."""
-    return any(map(_webp_frame_has_slack, _webp_frames(body)))
+    return any(map(_frame_has_slack, _frames(body)))
 
 
-def _webp_frame_has_slack(frame: _WebpFrame) -> bool:
+def _frame_has_slack(frame: _Frame) -> bool:
     """Decode with each part of the coded data a little shorter: where that works, its end was of no use."""
-    extended = (b"VP8X", bytes((_WEBP_ALPHA, 0, 0, 0)) + frame.size)
+    extended = (b"VP8X", bytes((_ALPHA, 0, 0, 0)) + frame.size)
     head = [extended] if len(frame.chunks) > 1 else []
     for index, (name, data) in enumerate(frame.chunks):
         for shorter in _shortened(name, data):
