@@ -197,6 +197,30 @@ def test_after_a_picture_that_needed_much_memory_the_next_one_gets_a_fresh_proce
         assert coded(codec, GOOD).outcome == "smaller"
 
 
+PAYLOAD = b"<script>payload()</script>" * 2
+
+
+@pytest.fixture(scope="module")
+def webp_with_no_room_for_coding_it_anew() -> bytes:
+    """Lossless, 21 megapixels of grain and alpha, as its one chunk of coded data."""
+    picture = Image.effect_noise((575, 575), 40).resize((4600, 4600), Image.Resampling.NEAREST).convert("RGBA")
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    return encode(picture, "WEBP", lossless=True, quality=0, method=0)
+
+
+# There the decoder has room for one picture of this size, and had none for a second beside it.
+@pytest.mark.parametrize("max_memory_bytes", [450_000_000, 540_000_000])
+def test_a_lack_of_memory_hides_no_payload(webp_with_no_room_for_coding_it_anew, max_memory_bytes):
+    plain = webp_with_no_room_for_coding_it_anew
+    coded_data = plain[20:] + PAYLOAD
+    chunk = b"VP8L" + len(coded_data).to_bytes(4, "little") + coded_data + bytes(len(coded_data) % 2)
+    with_payload = b"RIFF" + (len(chunk) + 4).to_bytes(4, "little") + b"WEBP" + chunk
+    with closing(Codec(max_memory_bytes=max_memory_bytes)) as codec:
+        assert coded(codec, plain).outcome == "unchanged"
+        with pytest.raises(ImageError):
+            coded(codec, with_payload)
+
+
 CODING = {"encoder": "jpeg", "encoder_quality": 74, "cpu_ms": 1}
 PICTURE = {"width": 96, "height": 64, "outcome": "smaller", **CODING}
 LIES = {

@@ -324,6 +324,16 @@ def test_what_hides_among_the_coded_pixels_is_found(kind, junk):
     assert has_slack(rebuild(body, 1))
 
 
+@pytest.mark.parametrize("kind", ["WebP", "WebP with alpha", "lossless WebP", "animated WebP"])
+def test_no_slack_is_only_said_of_a_webp_that_was_decoded_whole(kind, monkeypatch):
+    def exhausted(_):
+        raise EOFError
+
+    monkeypatch.setattr("imagejobs.image_rebuild_webp.WebPImageFile._get_next", exhausted)
+    with pytest.raises(MemoryError):
+        has_slack(KINDS[kind])
+
+
 def test_what_hides_behind_an_early_scan_is_found():
     body = behind_first_scan(KINDS["progressive JPEG"], MARK * 2)
     assert shown(body) == shown(KINDS["progressive JPEG"])

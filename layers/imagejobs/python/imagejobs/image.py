@@ -26,7 +26,7 @@ from imagejobs.image_colour import in_eight_bits, in_srgb, png_colours
 from imagejobs.image_encoders import Coding, Still
 from imagejobs.image_header import ImageHeader, check_limits, read_header
 from imagejobs.image_metadata import NO_NAMES, Names, read_names, tiff
-from imagejobs.image_reader import is_inexact, open_picture, read_orientation, upright
+from imagejobs.image_reader import is_inexact, load, open_picture, read_orientation, upright
 from imagejobs.image_rebuild_common import NotRebuildable
 from imagejobs.image_result import MEDIA_TYPES, CompressedImage
 from imagejobs.image_size import draft, fitting_size, resized
@@ -113,7 +113,7 @@ def _decode(picture: ImageFile, body: bytes, header: ImageHeader, options: Compr
     if header.format == "jpeg":
         draft(picture, _stored_fitting_size(size, read_orientation(picture), options))
     # Of all but JPEG before the EXIF is looked for: there Pillow would load a PNG too, and a failure would be hidden.
-    picture.load()
+    load(picture)
     orientation = read_orientation(picture)
     names = read_names(picture) if options.keep_metadata else NO_NAMES
     return _Input(body, header, orientation, names, size, _stored_fitting_size(size, orientation, options))

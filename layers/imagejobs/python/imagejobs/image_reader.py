@@ -4,8 +4,8 @@ import io
 import struct
 from typing import cast
 
-# WebPImagePlugin is imported to be registered: Pillow else does that only together with forty other formats.
-from PIL import ExifTags, GifImagePlugin, Image, ImageCms, ImageFile, WebPImagePlugin  # noqa: F401
+# Importing WebPImagePlugin registers it too, which Pillow else does only together with forty other formats.
+from PIL import ExifTags, GifImagePlugin, Image, ImageCms, ImageFile, WebPImagePlugin
 
 from imagejobs.image_header import ImageHeader
 
@@ -33,6 +33,17 @@ def open_picture(body: bytes, header: ImageHeader) -> ImageFile.ImageFile:
         Exception: Whatever Pillow raises for a damaged file.
     """
     return Image.open(io.BytesIO(body), formats=[header.format.upper()])
+
+
+def load(picture: ImageFile.ImageFile) -> None:
+    """Decode the picture, or the first of its frames, and give back what only further frames would need.
+
+    Raises:
+        Exception: Whatever Pillow raises for a damaged file.
+    """
+    picture.load()
+    if isinstance(picture, WebPImagePlugin.WebPImageFile):
+        picture._decoder = None  # two canvases: 8 bytes a pixel, twice what the picture takes
 
 
 def read_orientation(picture: Image.Image) -> int:

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from PIL import Image
+from PIL.WebPImagePlugin import WebPImageFile
 
 from imagejobs.image_reader import usable_profile
 from imagejobs.image_rebuild_common import SLACK_BYTES, NotRebuildable
@@ -99,13 +99,19 @@ def has_slack(body: bytes) -> bool:
 
 
 def _frame_has_slack(frame: _Frame) -> bool:
-    """Decode with each part of the coded data a little shorter: where that works, its end was of no use."""
+    """Decode with each part of the coded data a little shorter: where that works, its end was of no use.
+
+    Raises:
+        MemoryError: There is too little to decode the frame even whole, so that its failures say nothing.
+    """
     extended = (b"VP8X", bytes((_ALPHA, 0, 0, 0)) + frame.size)
     head = [extended] if len(frame.chunks) > 1 else []
     for index, (name, data) in enumerate(frame.chunks):
         for shorter in _shortened(name, data):
-            if _decodes(_riff([*head, *frame.chunks[:index], (name, shorter), *frame.chunks[index + 1 :]])):
+            if _decodes([*head, *frame.chunks[:index], (name, shorter), *frame.chunks[index + 1 :]]):
                 return True
+    if not _decodes([*head, *frame.chunks]):
+        raise MemoryError("libwebp does not tell a lack of memory from damage.")
     return False
 
 
@@ -120,10 +126,10 @@ def _shortened(name: bytes, data: bytes) -> Iterator[bytes]:
             yield shorter + data[3 : end - SLACK_BYTES] + data[end:]
 
 
-def _decodes(body: bytes) -> bool:
+def _decodes(chunks: list[tuple[bytes, bytes]]) -> bool:
     try:
-        with Image.open(io.BytesIO(body), formats=["WEBP"]) as picture:
-            picture.load()
+        # `load` would do the same, and then need the memory of two copies of the pixels.
+        WebPImageFile(io.BytesIO(_riff(chunks)))._get_next()
     except (OSError, EOFError):
         return False
     return True
