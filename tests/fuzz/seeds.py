@@ -36,7 +36,19 @@ def pictures() -> Iterator[bytes]:
     yield from _third_party(PICTURES)
 
 
-SEEDS = {"sheet": sheets, "upload_form": forms, "image": pictures, "codec": pictures}
+def names() -> Iterator[bytes]:
+    description = '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description'
+    yield (
+        f'<?xpacket begin=""?>{description} xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        "<dc:creator><rdf:Seq><rdf:li>A &amp; B</rdf:li></rdf:Seq></dc:creator>"
+        '<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">C</rdf:li></rdf:Alt></dc:rights>'
+        '</rdf:Description></rdf:RDF><?xpacket end="w"?>'
+    ).encode()
+    yield b"<!DOCTYPE x [<!ENTITY a 'A'>]><x>&a;</x>"
+    yield b"\x1c\2\x50\0\1A\x1c\2\x50\0\1B\x1c\2\x74\0\3\xc2\xa9C"
+
+
+SEEDS = {"sheet": sheets, "upload_form": forms, "image": pictures, "codec": pictures, "names": names}
 
 
 def write_seeds(target: str, folder: Path) -> None:

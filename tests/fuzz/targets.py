@@ -15,14 +15,16 @@ from collections.abc import Callable
 from functools import partial
 
 import atheris
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 # What is imported here counts the ways that are taken through it.
 with atheris.instrument_imports(include=["imagejobs", "multipart"]):
     from imagejobs.codec import Codec
     from imagejobs.errors import CodecFailed, ImageError, SheetError, UploadInvalid
     from imagejobs.image import compress
+    from imagejobs.image_metadata import MAX_NAME_BYTES, read_names
     from imagejobs.image_result import CompressedImage
+    from imagejobs.image_xmp import read_creator_and_rights
     from imagejobs.options import CompressionOptions
     from imagejobs.result_sheet import RESULT_COLUMNS, ImageOutcome, write_result
     from imagejobs.sheet import Sheet, SheetLimits, check_sheet, read_sheet
@@ -31,6 +33,7 @@ with atheris.instrument_imports(include=["imagejobs", "multipart"]):
 LIMITS = SheetLimits(max_rows=100, max_bytes=1_000_000)
 PNG = b"\x89PNG\r\n\x1a\n"
 CODEC_SECONDS = 60.0
+KEEP = CompressionOptions(keep_metadata=True)
 
 
 def sheet(data: bytes) -> None:
@@ -68,14 +71,32 @@ def upload_form(data: bytes) -> None:
 
 def image(data: bytes) -> None:
     """A picture gets no larger and can be shown, or is refused for what it is."""
-    _check_image(data, lambda: compress(data, CompressionOptions()))
+    _check_image(data, lambda: compress(data, KEEP))
 
 
 def codec(data: bytes) -> None:
     """The same in a process of its own, which may run out of memory, and may neither crash nor hang."""
-    _check_image(data, lambda: CODEC.compress(data, CompressionOptions(), time.monotonic() + CODEC_SECONDS))
+    _check_image(data, lambda: CODEC.compress(data, KEEP, time.monotonic() + CODEC_SECONDS))
 
 
+def names(data: bytes) -> None:
+    """XMP and IPTC of any bytes give names that EXIF can hold, or none."""
+    creators, rights = read_creator_and_rights(data)
+    assert all([*creators, rights or "-"])
+    picture = JpegImagePlugin.JpegImageFile(io.BytesIO(JPEG))
+    picture.info |= {"xmp": data, "photoshop": {0x0404: data}}
+    for _, name in read_names(picture):
+        assert 0 < len(name) <= MAX_NAME_BYTES
+        assert name.decode().isprintable()
+
+
+def _jpeg() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "JPEG")
+    return file.getvalue()
+
+
+JPEG = _jpeg()
 CODEC = Codec()
 
 
@@ -114,7 +135,7 @@ def _mutate_picture(data: bytes, max_size: int, _seed: int) -> bytes:
     return with_sums(atheris.Mutate(data, max_size))[:max_size]
 
 
-TARGETS = {"sheet": sheet, "upload_form": upload_form, "image": image, "codec": codec}
+TARGETS = {"sheet": sheet, "upload_form": upload_form, "image": image, "codec": codec, "names": names}
 
 
 def main() -> None:
