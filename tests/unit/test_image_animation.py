@@ -1,11 +1,28 @@
 """Animations keep their frames, their timing, their loop and what shows through."""
 
+import struct
+import zlib
+
 import pytest
 from PIL import Image
 
 from imagejobs.image import compress
+from imagejobs.image_header import read_header
 from imagejobs.options import CompressionOptions
-from tests.unit.image_helpers import animate, decode, encode, files_under, frame_durations, is_close, moving_frames
+from tests.unit.image_helpers import (
+    animate,
+    decode,
+    encode,
+    files_under,
+    frame_durations,
+    in_srgb,
+    is_close,
+    mean_delta_e,
+    moving_frames,
+    png_file,
+    rgb_profile,
+    soft_colours,
+)
 
 DURATIONS_MS = [100, 250, 40, 90, 1000]
 WASTEFUL = {
@@ -128,6 +145,64 @@ def test_a_gif_whose_frames_a_webp_would_merge_stays_a_gif():
     result = compress(body, CompressionOptions(format="webp"))
     assert result.format == "gif"
     assert frame_durations(result.body) == frame_durations(body) == [100] * 4
+
+
+WIDE = rgb_profile(((0.610, 0.311, 0.019), (0.205, 0.626, 0.061), (0.149, 0.063, 0.745)), gamma=2.2)
+LOSSLESS = {"lossless": True, "quality": 0, "method": 0}
+
+
+def coloured_frames(mode: str) -> list[Image.Image]:
+    if mode == "P":
+        palette = soft_colours("P")
+        return [soft_colours("RGB").rotate(90 * index).quantize(palette=palette) for index in range(3)]
+    return moving_frames(mode, count=3)
+
+
+@pytest.mark.parametrize(
+    ("pillow_format", "saving", "mode", "wish", "keep_wide_gamut", "distance"),
+    [
+        ("PNG", WASTEFUL["PNG"], "RGB", "keep", False, 0.01),
+        ("PNG", WASTEFUL["PNG"], "RGB", "keep", True, 0.01),
+        ("PNG", WASTEFUL["PNG"], "RGBA", "keep", False, 0.01),
+        ("PNG", WASTEFUL["PNG"], "P", "keep", False, 0.01),
+        ("PNG", WASTEFUL["PNG"], "RGB", "webp", False, 1.5),
+        ("PNG", WASTEFUL["PNG"], "RGB", "webp", True, 1.5),
+        ("WEBP", LOSSLESS, "RGB", "keep", False, 0.01),
+        ("WEBP", LOSSLESS, "RGB", "keep", True, 0.01),
+        ("WEBP", WASTEFUL["WEBP"], "RGB", "keep", False, 1.5),
+        ("WEBP", WASTEFUL["WEBP"], "RGB", "keep", True, 1.5),
+    ],
+)
+def test_frames_that_are_coded_anew_are_so_in_srgb(pillow_format, saving, mode, wish, keep_wide_gamut, distance):
+    body = animate(coloured_frames(mode), pillow_format, duration=[100, 250, 40], loop=3, icc_profile=WIDE, **saving)
+    result = compress(body, CompressionOptions(95, wish, keep_wide_gamut=keep_wide_gamut))
+    before, after = decode(body), decode(result.body)
+    assert result.outcome == ("smaller" if wish == "keep" else "converted")
+    assert after.info.get("icc_profile") == (WIDE if keep_wide_gamut else None)
+    assert (frame_durations(result.body), after.info["loop"]) == ([100, 250, 40], 3)
+    for index in range(3):
+        before.seek(index)
+        after.seek(index)
+        seen = in_srgb(after, WIDE) if keep_wide_gamut else after
+        assert mean_delta_e(seen, in_srgb(before, WIDE)) < distance
+
+
+def test_a_deep_animation_with_a_transparent_colour_is_left_alone():
+    """Pillow reads eight of its sixteen bits, and so would not find the colour."""
+    rows = b"".join(b"\0" + struct.pack(">6H", *[65_535] * 3, *[shade] * 3) for shade in range(30))
+    control = struct.pack(">5I2H2B", 0, 2, 30, 0, 0, 1, 10, 0, 0)
+    body = png_file(
+        (b"IHDR", struct.pack(">IIBBBBB", 2, 30, 16, 2, 0, 0, 0)),
+        (b"tRNS", b"\xff" * 6),
+        (b"acTL", struct.pack(">II", 2, 0)),
+        (b"fcTL", control),
+        (b"IDAT", zlib.compress(rows, 0)),
+        (b"fcTL", b"\0\0\0\1" + control[4:]),
+        (b"fdAT", b"\0\0\0\2" + zlib.compress(rows[::-1][:-1] + b"\0", 0)),
+        (b"IEND", b""),
+    )
+    assert read_header(body).frames == 2
+    assert compress(body, CompressionOptions()).body == body
 
 
 def _gif_of(frames: list[Image.Image]) -> bytes:

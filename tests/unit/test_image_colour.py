@@ -8,6 +8,8 @@ import pytest
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageStat, PngImagePlugin
 
 from imagejobs.image import compress
+from imagejobs.image_header import PNG_COLOUR_CHUNKS, png_chunks
+from imagejobs.image_rebuild import rebuild
 from imagejobs.options import CompressionOptions
 from tests.unit.image_helpers import (
     cmyk_profile,
@@ -29,6 +31,7 @@ GREY_LINEAR = grey_profile(gamma=1.0)
 DISPLAY_P3 = rgb_profile(((0.515, 0.241, -0.001), (0.292, 0.692, 0.042), (0.157, 0.067, 0.784)), gamma=2.2)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 CYAN = (255, 0, 0, 0)
+GAMMA_1 = (100_000).to_bytes(4, "big")
 
 
 @pytest.mark.parametrize("pillow_format", ["JPEG", "PNG", "WEBP"])
@@ -59,6 +62,88 @@ def test_colours_of_a_wide_profile_are_converted_as_a_colour_engine_does(pillow_
     assert result.outcome == "smaller"
     assert "icc_profile" not in output.info
     assert mean_delta_e(output, in_srgb(decode(body), DISPLAY_P3)) < 1.5
+
+
+def kept_of(picture: Image.Image, pillow_format: str, profile: bytes | None) -> tuple[Image.Image, int]:
+    """The coded picture in its new file, with that one's length."""
+    body = encode(picture, pillow_format, icc_profile=profile, quality=20)
+    kept = rebuild(body, 1)
+    assert decode(kept).tobytes() == decode(body).tobytes()
+    return decode(kept), len(kept)
+
+
+@pytest.mark.parametrize(
+    ("pillow_format", "mode"),
+    [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "P"), ("WEBP", "RGB"), ("WEBP", "RGBA")],
+)
+def test_a_coded_picture_that_is_kept_needs_no_profile_to_be_srgb(pillow_format, mode):
+    picture = noise((300, 200)).quantize(200) if mode == "P" else noise((300, 200), mode)
+    kept, kept_bytes = kept_of(picture, pillow_format, SRGB)
+    bare, bare_bytes = kept_of(picture, pillow_format, None)
+    assert "icc_profile" not in kept.info
+    assert kept.tobytes() == bare.tobytes()
+    assert kept_bytes <= bare_bytes + 18  # a WebP stays one of the extended form
+
+
+@pytest.mark.parametrize(
+    ("pillow_format", "mode", "profile"),
+    [
+        *((pillow_format, "RGB", DISPLAY_P3) for pillow_format in ("JPEG", "PNG", "WEBP")),
+        ("PNG", "P", DISPLAY_P3),
+        ("JPEG", "L", GREY_LINEAR),
+        ("PNG", "LA", GREY_LINEAR),
+    ],
+)
+def test_a_coded_picture_that_is_kept_keeps_a_profile_that_says_something(pillow_format, mode, profile):
+    picture = noise((300, 200)).quantize(200) if mode == "P" else noise((300, 200), mode)
+    kept, _ = kept_of(picture, pillow_format, profile)
+    assert kept.info["icc_profile"] == profile
+
+
+def test_of_cmyk_the_profile_stays_with_the_coded_picture():
+    profile = cmyk_profile((140, 90, 90))
+    kept, _ = kept_of(noise(mode="CMYK"), "JPEG", profile)
+    assert kept.info["icc_profile"] == profile
+
+
+def test_a_picture_that_is_kept_is_handed_out_without_an_idle_profile():
+    body = encode(noise((300, 200)), "JPEG", quality=20, progressive=True, optimize=True, icc_profile=SRGB)
+    result = compress(body, CompressionOptions())
+    assert result.outcome == "unchanged"
+    assert len(result.body) < len(body) - len(SRGB)
+
+
+CICP_OF_P3, CICP_OF_SRGB = bytes((12, 13, 0, 1)), bytes((1, 13, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("chunks", "profile", "kept_chunks"),
+    [
+        ({b"gAMA": GAMMA_1}, DISPLAY_P3, set()),
+        ({b"gAMA": GAMMA_1}, SRGB, set()),
+        ({b"gAMA": GAMMA_1}, b"no profile", {b"gAMA"}),
+        ({b"gAMA": GAMMA_1, b"sRGB": b"\0"}, None, set()),
+        ({b"cICP": CICP_OF_P3, b"sRGB": b"\0"}, None, {b"cICP", b"sRGB"}),
+        ({b"cICP": CICP_OF_SRGB, b"gAMA": GAMMA_1}, None, set()),
+        ({b"cICP": CICP_OF_P3}, DISPLAY_P3, {b"cICP", b"iCCP"}),
+        ({b"cICP": CICP_OF_SRGB}, DISPLAY_P3, {b"cICP", b"iCCP"}),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_of_what_says_the_colours_of_a_png_that_counts_which_comes_first(chunks, profile, kept_chunks, count):
+    info = PngImagePlugin.PngInfo()
+    for name, data in chunks.items():
+        info.add(name, data)
+    frames = [soft_colours("RGB").rotate(90 * index) for index in range(count)]
+    moving = {"save_all": True, "append_images": frames[1:], "duration": 50} if count > 1 else {}
+    body = encode(frames[0], "PNG", pnginfo=info, icc_profile=profile, compress_level=0, **moving)
+    result = compress(body, CompressionOptions(format="auto" if kept_chunks else "keep"))
+    assert (result.format, result.outcome) == ("png", "smaller")
+    names = {name for name, _ in png_chunks(result.body)}
+    assert names & {b"iCCP", *PNG_COLOUR_CHUNKS} == kept_chunks
+    converts = profile == DISPLAY_P3 and not kept_chunks
+    expected = in_srgb(frames[0], DISPLAY_P3) if converts else frames[0]
+    assert decode(result.body).convert("RGB").tobytes() == expected.tobytes()
 
 
 def test_a_profile_of_grey_is_converted_and_dropped():

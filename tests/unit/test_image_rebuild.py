@@ -31,9 +31,11 @@ from tests.unit.image_helpers import (
     noise,
     png_file,
     quadrants,
+    rgb_profile,
 )
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+WIDE = rgb_profile(((0.610, 0.311, 0.019), (0.205, 0.626, 0.061), (0.149, 0.063, 0.745)), gamma=2.2)
 MARK = b"<script>payload()</script>"
 XMP = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>" + MARK
 
@@ -52,14 +54,14 @@ JPEGS = {
     "grey JPEG": encode(noise((90, 70), "L"), "JPEG"),
     "RGB JPEG": encode(noise((90, 70)), "JPEG", keep_rgb=True),
     "CMYK JPEG": encode(noise((90, 70), "CMYK"), "JPEG"),
-    "JPEG with a profile": encode(noise((90, 70)), "JPEG", icc_profile=SRGB),
+    "JPEG with a profile": encode(noise((90, 70)), "JPEG", icc_profile=WIDE),
 }
 PNGS = {
     "RGB PNG": encode(noise((90, 70)), "PNG", compress_level=1),
     "palette PNG": encode(noise((90, 70)).quantize(40), "PNG", transparency=3),
     "grey PNG": encode(noise((90, 70), "LA"), "PNG"),
     "deep PNG": encode(Image.frombytes("I;16", (90, 70), random.Random(1).randbytes(12_600)), "PNG"),
-    "PNG with a profile": encode(noise((90, 70), "RGBA"), "PNG", icc_profile=SRGB),
+    "PNG with a profile": encode(noise((90, 70), "RGBA"), "PNG", icc_profile=WIDE),
     "PNG of many chunks": encode(noise((400, 400)), "PNG"),
     "animated PNG": animate(moving_frames("RGBA"), "PNG", duration=[100, 250, 40, 90, 1000], loop=3),
     "animated PNG with a stand-in": animate(moving_frames(), "PNG", default_image=True, duration=40),
@@ -73,7 +75,7 @@ WEBPS = {
     "WebP": encode(noise((90, 70)), "WEBP"),
     "WebP with alpha": encode(noise((90, 70), "RGBA"), "WEBP"),
     "lossless WebP": encode(noise((90, 70), "RGBA"), "WEBP", lossless=True),
-    "WebP with a profile": encode(noise((90, 70)), "WEBP", icc_profile=SRGB),
+    "WebP with a profile": encode(noise((90, 70)), "WEBP", icc_profile=WIDE),
     "animated WebP": animate(moving_frames("RGBA"), "WEBP", duration=[100, 250, 40, 90, 1000], loop=3),
     "animated lossless WebP": animate(moving_frames(), "WEBP", duration=50, lossless=True),
 }
@@ -136,7 +138,7 @@ def behind_deflated(body: bytes, junk: bytes) -> bytes:
 def wrapped_profile(body: bytes, junk: bytes) -> bytes:
     if b"iCCP" in body:
         return body
-    return body[:33] + chunk(b"iCCP", junk + b"\0\0" + zlib.compress(SRGB) + junk) + body[33:]
+    return body[:33] + chunk(b"iCCP", junk + b"\0\0" + zlib.compress(WIDE) + junk) + body[33:]
 
 
 def extension(head: bytes) -> Injection:
@@ -406,7 +408,7 @@ def test_orientation_is_all_that_stays_of_exif(pillow_format, orientation):
 
 @pytest.mark.parametrize("pillow_format", ["JPEG", "PNG", "WEBP"])
 def test_a_large_profile_stays_whole_and_loses_what_follows_its_length(pillow_format):
-    large = bytearray(SRGB + random.Random(2).randbytes(150_000))
+    large = bytearray(WIDE + random.Random(2).randbytes(150_000))
     large[:4] = len(large).to_bytes(4, "big")
     body = encode(noise((90, 70)), pillow_format, icc_profile=bytes(large) + MARK)
     rebuilt = rebuild(body, 1)

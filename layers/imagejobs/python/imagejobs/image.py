@@ -14,7 +14,6 @@ input held beside the picture but the names that `keep_metadata` asks for.
 import dataclasses
 import warnings
 from collections.abc import Iterator
-from functools import partial
 from itertools import chain
 
 from PIL import Image, JpegImagePlugin
@@ -26,7 +25,7 @@ from imagejobs.image_colour import in_eight_bits, in_srgb, png_colours
 from imagejobs.image_encoders import Coding, Still
 from imagejobs.image_header import ImageHeader, check_limits, read_header
 from imagejobs.image_metadata import NO_NAMES, Names, read_names, tiff
-from imagejobs.image_reader import is_inexact, load, open_picture, read_orientation, upright
+from imagejobs.image_reader import is_inexact, load, open_picture, read_orientation, read_profile, upright
 from imagejobs.image_rebuild_common import NotRebuildable
 from imagejobs.image_result import MEDIA_TYPES, CompressedImage
 from imagejobs.image_size import draft, fitting_size, resized
@@ -76,6 +75,7 @@ class _Input:
         header: What it says of itself.
         orientation: 1 to 8, as in EXIF.
         names: Those that are to stay.
+        colours: Chunks of a PNG by which its samples mean something else than sRGB or a profile says; empty for none.
         stored_size: Width and height in pixels before it is turned.
         fitting_size: The same of what it is to become.
     """
@@ -84,6 +84,7 @@ class _Input:
     header: ImageHeader
     orientation: int
     names: Names
+    colours: dict[bytes, bytes]
     stored_size: tuple[int, int]
     fitting_size: tuple[int, int]
 
@@ -116,7 +117,8 @@ def _decode(picture: ImageFile, body: bytes, header: ImageHeader, options: Compr
     load(picture)
     orientation = read_orientation(picture)
     names = read_names(picture) if options.keep_metadata else NO_NAMES
-    return _Input(body, header, orientation, names, size, _stored_fitting_size(size, orientation, options))
+    colours = png_colours(body, has_profile=read_profile(picture) is not None) if header.format == "png" else {}
+    return _Input(body, header, orientation, names, colours, size, _stored_fitting_size(size, orientation, options))
 
 
 def _stored_fitting_size(size: tuple[int, int], orientation: int, options: CompressionOptions) -> tuple[int, int]:
@@ -177,29 +179,43 @@ def _rebuilt(source: _Input) -> bytes | None:
 
 def _codings(picture: ImageFile, source: _Input, options: CompressionOptions) -> Iterator[Coding]:
     header = source.header
-    if header.frames == 1 and not is_inexact(picture, header) and (header.format, options.format) != ("gif", "keep"):
+    if is_inexact(picture, header):
+        return
+    if header.frames == 1 and (header.format, options.format) != ("gif", "keep"):
         yield from image_encoders.encodings(_prepared(picture, source, options), options)
     if header.frames > 1 or header.format == "gif":
-        prepare = partial(_in_size_and_upright, source=source)
-        is_resized = source.fitting_size != source.stored_size
-        animation = Animation(source.body, header, prepare, source.exif, is_resized)
-        yield from image_animation.encodings(animation, options)
+        yield from image_animation.encodings(_animation(picture, source, options), options)
 
 
 def _prepared(picture: ImageFile, source: _Input, options: CompressionOptions) -> Still:
     header = source.header
     as_stored = header.format == "jpeg" and source.fitting_size == source.stored_size
     sampling = JpegImagePlugin.get_sampling(picture) if as_stored else None
-    colours = png_colours(source.body) if header.format == "png" else {}
-    eight_bits = picture if options.format == "keep" or colours else in_eight_bits(picture)
-    small = resized(eight_bits, source.fitting_size)
-    coloured, profile = in_srgb(small, keep_wide_gamut=options.keep_wide_gamut)
-    ready = upright(coloured, source.orientation)
-    return Still(_bare(ready), header.format, header.lossless, sampling, profile, colours, source.exif)
+    eight_bits = picture if options.format == "keep" or source.colours else in_eight_bits(picture)
+    ready, profile = _ready(eight_bits, source, options)
+    return Still(_bare(ready), header.format, header.lossless, sampling, profile, source.colours, source.exif)
 
 
-def _in_size_and_upright(frame: Image.Image, source: _Input) -> Image.Image:
-    return upright(resized(frame, source.fitting_size), source.orientation)
+def _animation(picture: ImageFile, source: _Input, options: CompressionOptions) -> Animation:
+    def prepare(frame: Image.Image) -> Image.Image:
+        return _ready(frame, source, options)[0]
+
+    _, profile = _ready(picture, source, options)
+    is_resized = source.fitting_size != source.stored_size
+    return Animation(source.body, source.header, prepare, source.exif, profile, source.colours, is_resized)
+
+
+def _ready(picture: Image.Image, source: _Input, options: CompressionOptions) -> tuple[Image.Image, bytes | None]:
+    """Return a picture or frame in its size, in its colours and upright, and the profile that these need.
+
+    It is the very same where there is nothing to do.
+    """
+    small = resized(picture, source.fitting_size)
+    if source.colours:
+        coloured, profile = small, read_profile(small)
+    else:
+        coloured, profile = in_srgb(small, keep_wide_gamut=options.keep_wide_gamut)
+    return upright(coloured, source.orientation), profile
 
 
 def _bare(picture: Image.Image) -> Image.Image:

@@ -6,17 +6,16 @@ was read back and holds what the original holds; otherwise the original's coded 
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
 from imagejobs import image_png, image_webp
-from imagejobs.image_colour import png_colours
 from imagejobs.image_encoders import Coding
 from imagejobs.image_header import ImageHeader, read_header
 from imagejobs.image_quality import encoder_quality
-from imagejobs.image_reader import open_picture, read_profile
+from imagejobs.image_reader import open_picture
 from imagejobs.options import CompressionOptions
 
 MAX_RECODED_PIXELS = 64_000_000
@@ -24,7 +23,7 @@ MAX_RECODED_PIXELS = 64_000_000
 lossy WebP of so many takes some 11 s."""
 
 Prepare = Callable[[Image.Image], Image.Image]
-"""Brings a decoded frame into its size, upright; returns the frame itself when there is nothing to do."""
+"""Brings a decoded frame into its size and colours, upright; returns the frame itself when there is nothing to do."""
 
 _MAX_LOOP = 65_535  # 16 bits in GIF and WebP
 
@@ -38,13 +37,17 @@ class Animation:
         header: What `body` says of itself.
         prepare: What to do with each frame.
         exif: In TIFF form; empty for none.
+        profile: Of the prepared frames' colours; None for sRGB.
+        colours: Chunks of a PNG that say what its samples mean; empty for sRGB.
         is_resized: Whether `prepare` changes the frames' size, so that no pixel stays what it is.
     """
 
     body: bytes
     header: ImageHeader
     prepare: Prepare
-    exif: bytes
+    exif: bytes = b""
+    profile: bytes | None = None
+    colours: Mapping[bytes, bytes] = field(default_factory=dict)
     is_resized: bool = False
 
 
@@ -112,7 +115,7 @@ def _checked(animation: Animation, format_name: str, quality: int) -> Coding | N
     coding = _encode(animation, wanted, format_name, quality)
     if coding is None:
         return None
-    coded = Animation(coding.body, read_header(coding.body), lambda frame: frame, b"")
+    coded = Animation(coding.body, read_header(coding.body), lambda frame: frame)
     same = coded.header.frames == header.frames and read_timeline(coded, exact=exact) == wanted
     return coding if same else None
 
@@ -127,11 +130,11 @@ def _encode(animation: Animation, timeline: Timeline, format_name: str, quality:
     with open_picture(animation.body, animation.header) as picture:
         if picture.info.get("default_image"):
             return None  # an animated PNG whose still stand-in is not one of the frames
-        colours = png_colours(animation.body) if animation.header.format == "png" else {}
-        if colours and format_name != "png":
+        if animation.colours and format_name != "png":
             return None  # only a PNG can tell them
-        options = _save_options(picture, animation, timeline, format_name, quality)
-        if animation.prepare(picture) is picture:
+        changes = animation.prepare(picture) is not picture
+        options = _save_options(animation, timeline, format_name, quality, changes=changes)
+        if not changes:
             picture.save(file, format_name.upper(), **options)
         else:
             first, *others = _frames(picture, animation)
@@ -149,10 +152,10 @@ def _frames(picture: Image.Image, animation: Animation) -> Iterator[Image.Image]
 
 
 def _save_options(
-    picture: Image.Image, animation: Animation, timeline: Timeline, format_name: str, quality: int
+    animation: Animation, timeline: Timeline, format_name: str, quality: int, *, changes: bool
 ) -> dict[str, object]:
     options: dict[str, object] = {"save_all": True, "comment": b""}
-    header, profile = animation.header, read_profile(picture)
+    header, profile = animation.header, animation.profile
     if timeline.durations_ms:
         options["duration"] = list(timeline.durations_ms)
     if timeline.loop is not None:
@@ -163,8 +166,8 @@ def _save_options(
         options["allow_mixed"] = header.lossless and not lossless  # frames of flat colours are smaller without loss
     if format_name == "png":
         # Frames come composed from Pillow: each one replaces the one before.
-        options |= {"disposal": 0, "blend": 0, "pnginfo": image_png.png_info(png_colours(animation.body))}
+        options |= {"disposal": 0, "blend": 0, "pnginfo": image_png.png_info(animation.colours)}
         options |= {"icc_profile": profile, "exif": animation.exif}
-    if format_name == "gif" and animation.prepare(picture) is not picture:
+    if format_name == "gif" and changes:
         options["disposal"] = 2  # so do those that were made anew, where something shows through
     return options

@@ -11,7 +11,7 @@ from typing import cast
 from PIL import Image, ImageCms
 
 from imagejobs.image_header import PNG_COLOUR_CHUNKS, png_chunks
-from imagejobs.image_reader import read_profile
+from imagejobs.image_reader import read_profile, usable_profile
 from imagejobs.image_size import with_alpha
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
@@ -39,7 +39,7 @@ def in_srgb(picture: Image.Image, *, keep_wide_gamut: bool) -> tuple[Image.Image
     That is one of more colours than sRGB when those are to be kept, and that of 16-bit grey.
     CMYK without a usable profile goes by Pillow's formula. A profile that does not fit the picture is dropped.
     """
-    profile = read_profile(picture)
+    profile = telling_profile(read_profile(picture))
     if picture.mode == "CMYK":
         through_profile = _cmyk_through(picture, profile) if profile else None
         return through_profile or picture.convert("RGB"), None
@@ -73,10 +73,34 @@ def flattened(picture: Image.Image, background: str, profile: bytes | None) -> I
     return Image.alpha_composite(opaque, picture.convert("RGBA")).convert("RGB")
 
 
-def png_colours(body: bytes) -> dict[bytes, bytes]:
-    """Return the chunks of a PNG by which its samples mean something else than sRGB; empty when they mean that."""
+def telling_profile(profile: bytes | None) -> bytes | None:
+    """Return a profile that is usable and says more than sRGB, which is assumed without one; else None."""
+    usable = usable_profile(profile)
+    return None if usable and is_srgb(usable) else usable
+
+
+def is_srgb(profile: bytes) -> bool:
+    """Tell whether a usable profile changes no colour that can be seen."""
+    try:
+        return _is_srgb(profile)
+    except _UNUSABLE:
+        return False
+
+
+def png_colours(body: bytes, *, has_profile: bool) -> dict[bytes, bytes]:
+    """Return the chunks of a PNG by which its samples mean something else than sRGB; empty when they mean that.
+
+    Of several kinds one counts: cICP before the profile, that before sRGB, that before gAMA and cHRM (PNG, 4.3).
+
+    Args:
+        body: The file.
+        has_profile: Whether a usable profile goes with it. Both cICP and a profile are for different decoders: then no
+            sample may change.
+    """
     chunks = {name: data for name, data in png_chunks(body) if len(data) == PNG_COLOUR_CHUNKS.get(name)}
-    if b"cICP" not in chunks and b"sRGB" in chunks:
+    if b"cICP" in chunks and has_profile:
+        return chunks
+    if b"cICP" not in chunks and (has_profile or b"sRGB" in chunks):
         return {}
     other = {name for name, data in chunks.items() if name in _SRGB_CHUNKS and data not in _SRGB_CHUNKS[name]}
     decisive = {b"cICP"} if b"cICP" in chunks else {b"gAMA", b"cHRM"}
@@ -85,8 +109,6 @@ def png_colours(body: bytes) -> dict[bytes, bytes]:
 
 def _through(picture: Image.Image, profile: bytes) -> Image.Image:
     try:
-        if _is_srgb(profile):
-            return picture
         return _palette_through(picture, profile) if picture.mode == "P" else _pixels_through(picture, profile)
     except _UNUSABLE:
         return picture  # damaged, or of another colour space

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from imagejobs.image_reader import usable_profile
+from imagejobs.image_colour import telling_profile
 from imagejobs.image_rebuild_common import SLACK_BYTES, NotRebuildable
 
 # Neither stuffed (00), nor a fill byte (ff), nor a restart (d0 to d7); a fixed first byte is searched at 1 GB/s.
@@ -151,7 +151,7 @@ def _applications(segments: list[_Segment], exif: bytes) -> Iterator[bytes]:
         yield _segment(_APP0, b"JFIF\0\1\1\0\0\1\0\1\0\0")
     if exif:
         yield _segment(_APP1, b"Exif\0\0" + exif)
-    profile = usable_profile(_profile(contents)) or b""
+    profile = telling_profile(_profile(contents)) or b""
     pieces = [profile[start : start + _ICC_PIECE_BYTES] for start in range(0, len(profile), _ICC_PIECE_BYTES)]
     for number, piece in enumerate(pieces, start=1):
         yield _segment(_APP2, _ICC_MARK + bytes((number, len(pieces))) + piece)

@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from imagejobs.image_colour import is_srgb
 from imagejobs.image_header import PNG_COLOUR_CHUNKS
 from imagejobs.image_reader import MAX_PROFILE_BYTES, usable_profile
 from imagejobs.image_rebuild_common import NotRebuildable
@@ -72,6 +73,8 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 def _colours(head: dict[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
     name, _, packed = head.get(b"iCCP", b"").partition(b"\0")
     profile = usable_profile(_inflated_profile(packed[1:])) if name else None
+    if profile and is_srgb(profile) and b"cICP" not in head:
+        return  # as without any of these, which otherwise count less than a profile
     if profile:
         yield b"iCCP", b"icc\0\0" + zlib.compress(profile, 9)
     for name, length in PNG_COLOUR_CHUNKS.items():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from PIL.WebPImagePlugin import WebPImageFile
 
-from imagejobs.image_reader import usable_profile
+from imagejobs.image_colour import telling_profile
 from imagejobs.image_rebuild_common import SLACK_BYTES, NotRebuildable
 
 _PICTURES = frozenset({b"VP8 ", b"VP8L"})
@@ -29,7 +29,7 @@ def rebuild(body: bytes, exif: bytes) -> bytes:
     if name != b"VP8X" or len(extended) != 10:
         raise NotRebuildable("The WebP's header is damaged.")
     moves = extended[0] & _ANIMATION
-    profile = usable_profile(next((data for name, data in chunks if name == b"ICCP"), None))
+    profile = telling_profile(next((data for name, data in chunks if name == b"ICCP"), None))
     flags = extended[0] & _ALPHA | moves
     flags |= _PROFILE if profile else 0
     flags |= _EXIF if exif else 0
