@@ -148,8 +148,12 @@ def _avifs(still: Still, options: CompressionOptions) -> Iterator[Coding]:
 
 def _pngs(still: Still, _: CompressionOptions) -> Iterator[Coding]:
     for picture, level in image_png.smaller_pictures(still.picture, has_profile=still.profile is not None):
-        body = image_png.encode(picture, still.colours, still.profile, still.exif, level)
-        yield still.coding(body, "png", "png-palette" if picture.mode == "P" else "png")
+        yield _png(still, picture, level)
+
+
+def _png(still: Still, picture: Image.Image, level: int = 0) -> Coding:
+    body = image_png.encode(picture, still.colours, still.profile, still.exif, level)
+    return still.coding(body, "png", "png-palette" if picture.mode == "P" else "png")
 
 
 def _autos(still: Still, options: CompressionOptions) -> Iterator[Coding]:
@@ -165,7 +169,7 @@ def _of_graphic(still: Still, options: CompressionOptions) -> Iterator[Coding]:
     """Yield what to choose from; few colours make sharp edges, which are small without loss and frayed with it."""
     exact = image_png.exact_and_small(still.picture, has_profile=still.profile is not None)
     if exact.mode in {"1", "P"} or not image_webp.fits(still.explicit, lossless=True):
-        yield next(_pngs(still, options))
+        yield _png(still, exact)
     else:
         yield from islice(_avifs(still, options), 1)
     if image_webp.fits(still.explicit, lossless=True):
