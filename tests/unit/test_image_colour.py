@@ -1,6 +1,7 @@
 """Colours stay true: profiles, CMYK, transparency, gamma; other metadata goes."""
 
 import io
+import random
 import struct
 import zlib
 
@@ -205,6 +206,19 @@ def test_cmyk_goes_through_the_profile_it_carries():
     assert "icc_profile" not in output.info
 
 
+@pytest.mark.parametrize("format_name", ["keep", "webp", "avif"])
+def test_cmyk_looks_as_a_colour_engine_shows_it(format_name):
+    profile = cmyk_profile((140, 90, 90))
+    ramp = Image.linear_gradient("L").resize((300, 200))
+    inks = Image.merge("CMYK", (ramp, *[Image.new("L", ramp.size)] * 3))
+    body = encode(inks, "JPEG", quality=100, icc_profile=profile)
+    target = ImageCms.createProfile("sRGB")
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    expected = ImageCms.profileToProfile(decode(body), source, target, outputMode="RGB")
+    output = decode(compress(body, CompressionOptions(95, format_name)).body)
+    assert mean_delta_e(output, expected) < 1.5
+
+
 @pytest.mark.parametrize("profile", [b"not a profile", SRGB], ids=["damaged", "of another colour space"])
 def test_cmyk_with_an_unusable_profile_becomes_rgb_by_formula(profile):
     body = encode(Image.new("CMYK", (300, 200), CYAN), "JPEG", quality=95, icc_profile=profile)
@@ -258,6 +272,25 @@ def test_a_png_of_sixteen_bits_with_a_transparent_colour_is_left_alone():
     assert (result.body, result.outcome) == (body, "unchanged")
 
 
+def test_so_is_one_of_sixteen_bits_of_grey():
+    rows = b"".join(b"\0" + struct.pack(">4H", 65535, 65280, row * 257, 1) for row in range(30))
+    body = _deep_png((4, 30), 0, rows, (b"tRNS", b"\xff\xff"))
+    assert compress(body, CompressionOptions(format="auto")).body == body
+
+
+@pytest.mark.parametrize(("colour_type", "channels", "mode"), [(2, 3, "RGB"), (4, 2, "LA"), (6, 4, "RGBA")])
+def test_colours_of_sixteen_bits_come_out_in_eight_less_than_a_level_away(colour_type, channels, mode):
+    samples = [*range(0, 65_536, 13)][: 40 * 30 * channels]
+    samples += random.Random(1).choices(range(65_536), k=40 * 30 * channels - len(samples))
+    packed = struct.pack(f">{len(samples)}H", *samples)
+    row_bytes = 40 * channels * 2
+    rows = b"".join(b"\0" + packed[start : start + row_bytes] for start in range(0, len(packed), row_bytes))
+    result = compress(_deep_png((40, 30), colour_type, rows), CompressionOptions())
+    shown = decode(result.body).convert(mode).tobytes()
+    assert result.outcome == "smaller"
+    assert max(abs(level - sample / 257) for level, sample in zip(shown, samples, strict=True)) < 1
+
+
 def test_idle_alpha_is_dropped():
     picture = noise((300, 200)).convert("RGBA")
     output = decode(compress(encode(picture, "PNG"), CompressionOptions()).body)
@@ -296,6 +329,10 @@ def test_third_party_cmyk_looks_as_its_profile_says():
 
 def _deep_png_with_transparent_white() -> bytes:
     row = b"\0" + struct.pack(">12H", 65535, 65535, 65535, *range(5, 50, 5))
-    header = struct.pack(">IIBBBBB", 4, 30, 16, 2, 0, 0, 0)
-    pixels = zlib.compress(row * 30, 0)
-    return png_file((b"IHDR", header), (b"tRNS", b"\xff" * 6), (b"IDAT", pixels), (b"IEND", b""))
+    return _deep_png((4, 30), 2, row * 30, (b"tRNS", b"\xff" * 6))
+
+
+def _deep_png(size: tuple[int, int], colour_type: int, rows: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of 16 bits a sample, not packed at all."""
+    header = struct.pack(">IIBBBBB", *size, 16, colour_type, 0, 0, 0)
+    return png_file((b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b""))

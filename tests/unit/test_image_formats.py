@@ -1,16 +1,20 @@
 """The output's format: the one that was asked for or the smallest, and never more bytes than came in."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, PngImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageDraw, PngImagePlugin
+from PIL.JpegImagePlugin import get_sampling
 
 from imagejobs.errors import FormatUnsupported
 from imagejobs.image import compress
 from imagejobs.image_header import format_of
 from imagejobs.image_quality import encoder_quality
 from imagejobs.image_result import ENCODERS, MEDIA_TYPES
-from imagejobs.options import FORMATS, CompressionOptions
+from imagejobs.image_size import fitting_size
+from imagejobs.options import EFFORTS, FORMATS, CompressionOptions
 from tests.unit.image_helpers import (
     animate,
     as_seen,
@@ -20,14 +24,17 @@ from tests.unit.image_helpers import (
     encode,
     encode_oriented,
     files_under,
+    grey_profile,
     is_close,
     moving_frames,
     noise,
     quadrants,
     rgb_profile,
+    soft_colours,
 )
 
 WIDE = rgb_profile(((0.610, 0.311, 0.019), (0.205, 0.626, 0.061), (0.149, 0.063, 0.745)), gamma=2.2)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 MODES = {
     "JPEG": ["L", "RGB", "CMYK"],
     "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
@@ -56,78 +63,215 @@ def screenshot(mode: str = "RGB") -> Image.Image:
     return picture
 
 
+def photograph(size: tuple[int, int] = (400, 300)) -> Image.Image:
+    """Soft colours under grey grain: no colour changes within a pixel or two."""
+    grain = noise(size, "L").convert("RGB")
+    return Image.blend(soft_colours("RGB", size), grain, 0.25)
+
+
 def cut_out() -> Image.Image:
-    picture = noise((400, 300))
+    picture = photograph()
     picture.putalpha(Image.radial_gradient("L").resize((400, 300)).point(lambda level: 255 if level < 150 else 0))
     return picture
 
 
-# Kind of picture: the file, and of each format that is asked for by which encoder it comes out; by none, unchanged.
-KINDS = {
+def product_shot() -> Image.Image:
+    """A thing on white, with a soft edge."""
+    picture = Image.new("RGB", (400, 300), "white")
+    edge = Image.radial_gradient("L").resize((400, 300)).point(lambda level: max(0, min(255, (150 - level) * 8)))
+    picture.paste(photograph(), (0, 0), edge)
+    return picture
+
+
+def chart() -> Image.Image:
+    picture = Image.new("RGB", (400, 300), "white")
+    for bar in range(12):
+        left, colour = 20 + bar * 30, (bar * 20, 90, 200 - bar * 10)
+        ImageDraw.Draw(picture).rectangle((left, 280 - bar * 20, left + 20, 280), fill=colour)
+    return picture
+
+
+def red_text() -> Image.Image:
+    page = Image.new("RGB", (400, 300), "white")
+    for top in range(4, 300, 20):
+        ImageDraw.Draw(page).text((4, top), "The quick brown fox, 19.99 EUR", fill=(255, 0, 0))
+    return page
+
+
+LIGHTLY = {"lossless": True, "quality": 0, "method": 0}
+FOR_PRINT = cmyk_profile((140, 90, 90))
+PACKED = encode(photograph(), "JPEG", quality=20, progressive=True, optimize=True)
+
+# Kind of picture: the file, and its coding in each format that is asked for, in the order of FORMATS: keep, jpeg, webp,
+# avif, auto. None is the coded picture that came.
+CODINGS: dict[str, tuple[bytes, list[str | None]]] = {
     "photograph JPEG": (
-        encode(noise((400, 300)), "JPEG", quality=96),
-        {"keep": "jpeg", "jpeg": "jpeg", "webp": "webp", "avif": "avif", "auto": "avif"},
+        encode(photograph(), "JPEG", quality=96),
+        ["jpeg 4:2:0", "jpeg 4:2:0", "webp", "avif 4:2:0", "avif 4:2:0"],
+    ),
+    "well-packed JPEG": (PACKED, [None] * 5),
+    "product shot JPEG": (
+        encode(product_shot(), "JPEG", quality=96),
+        ["jpeg 4:2:0", "jpeg 4:2:0", "webp", "avif 4:2:0", "avif 4:2:0"],
+    ),
+    "product shot PNG": (
+        encode(product_shot(), "PNG"),
+        ["png", "jpeg 4:2:0", "webp", "avif 4:2:0", "avif 4:2:0"],
+    ),
+    "red text JPEG, colours whole": (
+        encode(red_text(), "JPEG", quality=96, subsampling=0),
+        ["jpeg 4:4:4", "jpeg 4:4:4", "webp", "avif 4:4:4", "avif 4:4:4"],
+    ),
+    "red text JPEG, colours halved": (
+        encode(red_text(), "JPEG", quality=96),
+        ["jpeg 4:2:0", "jpeg 4:2:0", "webp", "avif 4:2:0", "avif 4:2:0"],
+    ),
+    "grey JPEG": (
+        encode(noise((400, 300), "L"), "JPEG", quality=96),
+        ["jpeg 4:0:0", "jpeg 4:0:0", "webp", "avif 4:0:0", "avif 4:0:0"],
+    ),
+    "CMYK JPEG": (
+        encode(noise((400, 300), "CMYK"), "JPEG", quality=96, icc_profile=FOR_PRINT),
+        ["jpeg 4:2:0", "jpeg 4:2:0", "webp", "avif 4:2:0", "avif 4:2:0"],
+    ),
+    "wide-gamut JPEG": (
+        encode(photograph(), "JPEG", quality=96, icc_profile=WIDE),
+        ["jpeg 4:2:0", "jpeg 4:2:0", "webp", "avif 4:2:0", "avif 4:2:0"],
     ),
     "screenshot PNG": (
         encode(screenshot(), "PNG", compress_level=1),
-        {"keep": "png", "jpeg": "jpeg", "webp": "webp-lossless", "avif": "avif", "auto": "webp-lossless"},
+        ["png", "jpeg 4:4:4", "webp-lossless", "avif 4:4:4", "webp-lossless"],
+    ),
+    "chart PNG": (
+        encode(chart(), "PNG", compress_level=1),
+        ["png-palette", None, "webp-lossless", None, "webp-lossless"],
+    ),
+    "photograph PNG": (
+        encode(photograph(), "PNG"),
+        ["png", "jpeg 4:2:0", "webp", "avif 4:2:0", "avif 4:2:0"],
+    ),
+    "photograph PNG of 16 bits of grey": (
+        encode(picture_of("I;16", (400, 300)), "PNG", compress_level=0),
+        ["png", "jpeg 4:0:0", "webp", "avif 4:0:0", "avif 4:0:0"],
     ),
     "cut-out PNG": (
         encode(cut_out(), "PNG"),
-        {"keep": "png", "jpeg": "jpeg", "webp": "webp", "avif": "avif", "auto": "avif"},
+        ["png", "jpeg 4:2:0", "webp", "avif 4:2:0", "avif 4:2:0"],
     ),
-    "photograph PNG": (
-        encode(noise((400, 300)), "PNG"),
-        {"keep": "png", "jpeg": "jpeg", "webp": "webp", "avif": "avif", "auto": "avif"},
+    "lossy WebP": (
+        encode(photograph(), "WEBP", quality=96),
+        ["webp", "jpeg 4:2:0", "webp", "avif 4:2:0", "avif 4:2:0"],
     ),
-    "animated GIF": (
-        animate(moving_frames(), "GIF", duration=100, optimize=False),
-        {"keep": None, "jpeg": None, "webp": "webp", "avif": None, "auto": "webp"},
+    "lossless WebP of a photograph": (
+        encode(photograph(), "WEBP", **LIGHTLY),
+        ["webp-lossless", "jpeg 4:2:0", "webp-lossless", "avif 4:2:0", "avif 4:2:0"],
     ),
-    "CMYK JPEG": (
-        encode(noise((400, 300), "CMYK"), "JPEG", quality=96, icc_profile=cmyk_profile((140, 90, 90))),
-        {"keep": "jpeg", "jpeg": "jpeg", "webp": "webp", "avif": "avif", "auto": "avif"},
+    "lossless WebP of a screenshot": (
+        encode(screenshot(), "WEBP", **LIGHTLY),
+        ["webp-lossless", "jpeg 4:4:4", "webp-lossless", "avif 4:4:4", "webp-lossless"],
     ),
-    "wide-gamut JPEG": (
-        encode(noise((400, 300)), "JPEG", quality=96, icc_profile=WIDE),
-        {"keep": "jpeg", "jpeg": "jpeg", "webp": "webp", "avif": "avif", "auto": "avif"},
+    "chart GIF": (encode(chart(), "GIF"), [None, None, "webp-lossless", "avif 4:4:4", "webp-lossless"]),
+    "animated GIF": (animate(moving_frames(), "GIF", duration=100, optimize=False), [None, None, "webp", None, "webp"]),
+    "animated PNG": (
+        animate(moving_frames(), "PNG", duration=100, compress_level=0),
+        ["png", "png", "webp", "png", "webp"],
     ),
+    "animated WebP": (animate(moving_frames(), "WEBP", duration=100, quality=100, kmin=0, kmax=1), ["webp"] * 5),
 }
 
 
+def chroma_of(body: bytes) -> str:
+    """The chroma of a JPEG or AVIF, as J:a:b; "" for what has no choice of it."""
+    if format_of(body) == "jpeg":
+        picture = decode(body)
+        return "4:0:0" if picture.layers == 1 else {0: "4:4:4", 2: "4:2:0"}[get_sampling(picture)]
+    if format_of(body) == "avif":
+        flags = body[body.index(b"av1C") + 6]  # AV1 in ISOBMFF 2.3.3: monochrome, and chroma halved across and down
+        return {0x00: "4:4:4", 0x0C: "4:2:0", 0x1C: "4:0:0"}[flags & 0x1C]
+    return ""
+
+
 @pytest.mark.parametrize("format_name", FORMATS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CODINGS)
 def test_each_kind_of_picture_gets_the_coding_that_suits_it(kind, format_name):
-    body, encoders = KINDS[kind]
+    body, codings = CODINGS[kind]
+    coding = codings[FORMATS.index(format_name)]
     result = compress(body, CompressionOptions(format=format_name))
-    encoder = encoders[format_name]
-    assert result.encoder == encoder
-    assert result.format == format_of(result.body) == (encoder.partition("-")[0] if encoder else format_of(body))
+    assert (f"{result.encoder} {chroma_of(result.body)}".strip() if result.encoder else None) == coding
+    assert result.format == format_of(result.body) == (re.split("[- ]", coding)[0] if coding else format_of(body))
     changed = "smaller" if result.format == format_of(body) else "converted"
-    assert result.outcome == (changed if encoder else "unchanged")
+    assert result.outcome == (changed if coding else "unchanged")
     assert "icc_profile" not in decode(result.body).info
+
+
+SIDES = st.integers(1, 90)
+MOST = st.one_of(st.none(), st.integers(1, 100))
+OPTIONS = st.builds(
+    CompressionOptions,
+    quality=st.sampled_from([1, 40, 80, 100]),
+    format=st.sampled_from(FORMATS),
+    effort=st.sampled_from(EFFORTS),
+    max_width=MOST,
+    max_height=MOST,
+    background=st.sampled_from(["ffffff", "3366cc"]),
+    keep_metadata=st.booleans(),
+    keep_wide_gamut=st.booleans(),
+)
+SECRET = "taken at home"
+AUTHOR = "Zoe"
+PROFILES = {"none": None, "sRGB": SRGB, "wide": WIDE, "of grey": grey_profile(1.0), "damaged": b"no profile" * 20}
+
+
+def with_everything(picture: Image.Image, pillow_format: str, orientation: int, profile: bytes | None) -> bytes:
+    """A file with all that may lie beside a picture."""
+    if pillow_format == "GIF":
+        return encode(picture, "GIF", comment=SECRET.encode())
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    exif[ExifTags.Base.Artist] = AUTHOR
+    exif[ExifTags.Base.ImageDescription] = SECRET
+    beside: dict[str, object] = {"exif": exif, "icc_profile": profile}
+    if pillow_format == "PNG":
+        beside["pnginfo"] = PngImagePlugin.PngInfo()
+        beside["pnginfo"].add_itxt("XML:com.adobe.xmp", SECRET)
+        beside["pnginfo"].add_text("Comment", SECRET)
+    else:
+        beside["xmp"] = SECRET.encode()
+    return encode(picture, pillow_format, **beside, **({"comment": SECRET} if pillow_format == "JPEG" else {}))
 
 
 @pytest.mark.parametrize(("pillow_format", "mode"), CASES)
 @given(
-    format_name=st.sampled_from(FORMATS),
-    width=st.integers(1, 90),
-    height=st.integers(1, 90),
-    most=st.one_of(st.none(), st.integers(1, 100)),
-    quality=st.sampled_from([1, 40, 80, 100]),
+    size=st.tuples(SIDES, SIDES),
+    orientation=st.integers(1, 8),
+    profile=st.sampled_from(sorted(PROFILES)),
+    options=OPTIONS,
 )
-@settings(max_examples=25, deadline=None, derandomize=True)
-def test_no_output_is_larger_and_each_is_what_it_says(pillow_format, mode, format_name, width, height, most, quality):
-    body = encode(picture_of(mode, (width, height)), pillow_format)
-    result = compress(body, CompressionOptions(quality, format_name, max_width=most))
-    output = decode(result.body)
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_whatever_comes_and_is_asked_for_the_output_is_small_upright_bare_and_what_it_says(
+    pillow_format, mode, size, orientation, profile, options
+):
+    body = with_everything(picture_of(mode, size), pillow_format, orientation, PROFILES[profile])
+    result = compress(body, options)
+    output, before = decode(result.body), as_seen(body)
     assert len(result.body) <= len(body)
     assert output.format == result.format.upper()
     assert (result.content_type, result.extension) == MEDIA_TYPES[result.format]
-    assert output.size == (result.width, result.height)
     assert (result.outcome == "converted") == (result.format != pillow_format.lower())
     assert (result.encoder is None) == (result.outcome == "unchanged")
     assert result.encoder in {None, *ENCODERS}
+    turned = 1 if pillow_format == "GIF" else orientation
+    fitting = fitting_size(before.size, options.max_width, options.max_height)
+    expected = before.size if result.outcome == "unchanged" else fitting
+    assert as_seen(result.body).size == (result.width, result.height) == expected
+    assert SECRET.encode() not in result.body
+    entries = dict(output.getexif())
+    assert entries.pop(ExifTags.Base.Orientation, 1) == (turned if result.outcome == "unchanged" else 1)
+    assert entries in ({}, {ExifTags.Base.Artist: AUTHOR} if options.keep_metadata else {})
+    if result.outcome != "unchanged" and options.keep_metadata and pillow_format != "GIF":
+        assert entries
+    if not options.keep_wide_gamut and result.outcome != "unchanged" and mode != "I;16":
+        assert "icc_profile" not in output.info
 
 
 @pytest.mark.parametrize("format_name", FORMATS[1:])
@@ -150,7 +294,7 @@ def test_what_would_not_get_smaller_keeps_its_own_picture(format_name):
 @pytest.mark.parametrize("format_name", ["jpeg", "webp", "avif"])
 @pytest.mark.parametrize("quality", [30, 80])
 def test_the_encoder_s_own_number_is_recorded(format_name, quality):
-    result = compress(KINDS["photograph PNG"][0], CompressionOptions(quality, format_name))
+    result = compress(CODINGS["photograph PNG"][0], CompressionOptions(quality, format_name))
     assert (result.encoder, result.encoder_quality) == (format_name, encoder_quality(format_name, quality))
 
 
@@ -172,7 +316,7 @@ def test_a_number_of_the_ladder_s_lower_steps_is_recorded_as_it_was_used():
 
 
 def test_transparency_stays_in_every_format_that_has_it():
-    body = KINDS["cut-out PNG"][0]
+    body = CODINGS["cut-out PNG"][0]
     for format_name in ("webp", "avif", "auto"):
         alpha = decode(compress(body, CompressionOptions(format=format_name)).body).getchannel("A")
         assert alpha.getpixel((2, 2)) < 10
@@ -180,7 +324,7 @@ def test_transparency_stays_in_every_format_that_has_it():
 
 
 def test_a_jpeg_of_a_cut_out_has_the_background_that_is_asked_for():
-    result = compress(KINDS["cut-out PNG"][0], CompressionOptions(format="jpeg", background="3366cc"))
+    result = compress(CODINGS["cut-out PNG"][0], CompressionOptions(format="jpeg", background="3366cc"))
     assert is_close(decode(result.body).getpixel((4, 4)), (0x33, 0x66, 0xCC), 6)
 
 
