@@ -51,6 +51,9 @@ def has_slack(rebuilt: bytes) -> bool:
 
     Args:
         rebuilt: What `rebuild` returned, of a picture that can be decoded.
+
+    Raises:
+        MemoryError: There is too little to find out.
     """
     match format_of(rebuilt):
         case "jpeg":
