@@ -332,8 +332,7 @@ def test_no_slack_is_only_said_of_a_webp_that_was_decoded_whole(kind, monkeypatc
         raise EOFError
 
     monkeypatch.setattr("imagejobs.image_rebuild_webp.WebPImageFile._get_next", exhausted)
-    with pytest.raises(MemoryError):
-        has_slack(KINDS[kind])
+    assert has_slack(KINDS[kind])
 
 
 def test_what_hides_behind_an_early_scan_is_found():

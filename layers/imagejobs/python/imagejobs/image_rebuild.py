@@ -47,13 +47,10 @@ def rebuild(body: bytes, orientation: int, names: Names = NO_NAMES) -> bytes:
 
 
 def has_slack(rebuilt: bytes) -> bool:
-    """Tell whether more than a few bytes within the coded data are of no use to the decoder.
+    """Tell whether more than a few bytes within the coded data are, or may be, of no use to the decoder.
 
     Args:
         rebuilt: What `rebuild` returned, of a picture that can be decoded.
-
-    Raises:
-        MemoryError: There is too little to find out.
     """
     match format_of(rebuilt):
         case "jpeg":

@@ -101,8 +101,8 @@ def has_slack(body: bytes) -> bool:
 def _frame_has_slack(frame: _Frame) -> bool:
     """Decode with each part of the coded data a little shorter: where that works, its end was of no use.
 
-    Raises:
-        MemoryError: There is too little to decode the frame even whole, so that its failures say nothing.
+    To libwebp a lack of memory is damage. So where the whole cannot be decoded either, that shows nothing, and the
+    frame counts as having slack.
     """
     extended = (b"VP8X", bytes((_ALPHA, 0, 0, 0)) + frame.size)
     head = [extended] if len(frame.chunks) > 1 else []
@@ -110,9 +110,7 @@ def _frame_has_slack(frame: _Frame) -> bool:
         for shorter in _shortened(name, data):
             if _decodes([*head, *frame.chunks[:index], (name, shorter), *frame.chunks[index + 1 :]]):
                 return True
-    if not _decodes([*head, *frame.chunks]):
-        raise MemoryError("libwebp does not tell a lack of memory from damage.")
-    return False
+    return not _decodes([*head, *frame.chunks])
 
 
 def _shortened(name: bytes, data: bytes) -> Iterator[bytes]:
