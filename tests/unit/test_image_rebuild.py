@@ -16,8 +16,9 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from imagejobs import errors
 from imagejobs.image import compress
+from imagejobs.image_colour import is_srgb
 from imagejobs.image_header import check_limits, read_header
-from imagejobs.image_reader import MAX_PROFILE_BYTES, open_picture, read_orientation
+from imagejobs.image_reader import MAX_PROFILE_BYTES, open_picture, read_orientation, usable_profile
 from imagejobs.image_rebuild import NotRebuildable, has_slack, rebuild
 from imagejobs.options import CompressionOptions
 from tests.unit.image_helpers import (
@@ -225,7 +226,10 @@ def shown(body: bytes) -> object:
             picture.seek(index)
             picture.load()
             frames.append((picture.mode, picture.size, picture.info.get("duration"), picture.convert("RGBA").tobytes()))
-        kept = {name: picture.info.get(name) for name in ("loop", "icc_profile", "gamma", "srgb", "chromaticity")}
+        profile = usable_profile(picture.info.get("icc_profile"))
+        # A profile of sRGB counts as none at all.
+        colours = () if profile and is_srgb(profile) else ("icc_profile", "gamma", "srgb", "chromaticity")
+        kept = {name: picture.info[name] for name in ("loop", *colours) if picture.info.get(name) is not None}
         return frames, kept, read_orientation(picture)
 
 
