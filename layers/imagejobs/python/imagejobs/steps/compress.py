@@ -48,8 +48,9 @@ FETCH_TIMEOUT_SECONDS = 20.0
 # A row whose URLs are being worked on for an earlier one is looked at again after so long.
 REPEATED_URL_SECONDS = 3
 TRANSFERS = 16
-# Images at work: more than transfers at a time, so that none idles while half of them are committed and replaced.
-LEASE_IMAGES = 40
+# Images at work: a batch of rows with one each, and more than are in transfer, so that there are others to go on with
+# while half of them are committed and replaced.
+LEASE_IMAGES = 50
 YEAR_SECONDS = 365 * 24 * 3600
 
 
