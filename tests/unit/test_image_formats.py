@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, PngImagePlugin
 
+from imagejobs import image_encoders
 from imagejobs.errors import FormatUnsupported
 from imagejobs.image import compress
 from imagejobs.image_header import format_of
@@ -93,6 +94,33 @@ KINDS = {
         {"keep": "jpeg", "jpeg": "jpeg", "webp": "webp", "avif": "avif", "auto": "avif"},
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [
+        (encode(noise((400, 300)), "PNG"), "photograph"),
+        (encode(noise((400, 300)), "WEBP", lossless=True), "photograph"),
+        (encode(picture_of("I;16", (400, 300)), "PNG"), "photograph"),
+        (encode(screenshot(), "PNG"), "graphic"),
+        (encode(screenshot(), "WEBP", lossless=True), "graphic"),
+        (encode(quadrants(), "PNG"), "graphic"),
+        (encode(noise((400, 300)), "WEBP"), None),
+        (encode(noise((400, 300)), "JPEG"), None),
+        (encode(noise((400, 300), "L"), "GIF"), None),
+        (animate(moving_frames(), "PNG", duration=50), None),
+    ],
+)
+@pytest.mark.parametrize("format_name", ["keep", "auto"])
+def test_of_what_was_stored_without_loss_it_is_told_whether_it_is_a_photograph(body, content, format_name):
+    assert compress(body, CompressionOptions(format=format_name)).content == content
+
+
+def test_a_picture_is_looked_at_once(monkeypatch):
+    looks = []
+    monkeypatch.setattr(image_encoders, "is_photograph", lambda _: looks.append(1) or True)
+    compress(KINDS["photograph PNG"][0], CompressionOptions(format="auto"))
+    assert looks == [1]
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
