@@ -11,7 +11,7 @@ from imagejobs import image_floor, image_rebuild
 from imagejobs.errors import ImageUnreadable
 from imagejobs.image import compress
 from imagejobs.image_colour import in_eight_bits
-from imagejobs.image_floor import Floor, reaching, search
+from imagejobs.image_floor import Floor, Tries, reaching, search
 from imagejobs.image_result import Coding
 from imagejobs.image_score import score
 from imagejobs.image_size import fitting_size, resized
@@ -235,11 +235,13 @@ class MadeUp(Floor):
     def scored(self, coding):
         if coding.score is not None or len(coding.body) >= self.below_bytes:
             return coding
+        self.tries.left -= 1
         return replace(coding, score=self.encoder.score_at(coding.encoder_quality))
 
 
-def found(encoder, floor, start=80, below_bytes=1000, size=(1000, 1000)):
-    made_up = MadeUp(floor, Image.new("L", size), below_bytes)
+def found(encoder, floor, start=80, below_bytes=1000, size=(1000, 1000), tries=None):
+    picture = Image.new("L", size)
+    made_up = MadeUp(floor, picture, below_bytes, tries or Tries.of(picture))
     object.__setattr__(made_up, "encoder", encoder)
     return list(search(encoder, range(start, 0, -10), made_up))
 
@@ -303,6 +305,13 @@ def test_a_large_picture_is_coded_twice_at_most():
     assert len(encoder.qualities) == 2
 
 
+def test_codings_in_all_formats_together_are_limited():
+    encoder, tries = Encoder(lambda quality: 60 + quality / 10), Tries(5)
+    for _ in range(3):
+        assert found(encoder, 90, tries=tries) == []
+    assert len(encoder.qualities) == 5
+
+
 @pytest.mark.parametrize("size", [(6000, 4001), (63, 1000)])
 def test_nothing_is_coded_that_cannot_be_scored(size):
     encoder = Encoder(lambda quality: quality)
@@ -312,7 +321,7 @@ def test_nothing_is_coded_that_cannot_be_scored(size):
 
 def test_of_codings_from_the_best_looking_on_the_first_that_fails_is_the_last_to_be_made():
     encoder = Encoder(lambda quality: quality)
-    floor = MadeUp(75, Image.new("L", (100, 100)), 1000)
+    floor = MadeUp(75, Image.new("L", (100, 100)), 1000, Tries(9))
     object.__setattr__(floor, "encoder", encoder)
     exact = replace(encoder(99), score=100.0)
     codings = (exact if quality == 99 else encoder(quality) for quality in (99, 90, 80, 70, 60))

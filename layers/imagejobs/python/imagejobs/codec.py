@@ -44,6 +44,7 @@ MAX_SECONDS = 30.0
 MAX_MEMORY_BYTES = 1_300_000_000
 """Address space of the child: of a function's 1,769 MB, the rest is for its own process and eight transfers."""
 
+_NUMPY_BYTES = 120_000_000  # of address space on top, for its libraries map so much; 13 MB of it are ever used
 _START_SECONDS = 10.0
 _MAX_JSON_BYTES = 2_000
 _MAX_MESSAGE_CHARACTERS = 300
@@ -75,7 +76,8 @@ class Codec:
         max_memory_bytes: int = MAX_MEMORY_BYTES,
     ) -> None:
         # No site packages by `.pth`, no current directory: what the child imports is what is imported here.
-        self._command = (sys.executable, "-S", "-P", "-m", module, str(max_memory_bytes))
+        self._command = (sys.executable, "-S", "-P", "-m", module)
+        self._max_memory_bytes = max_memory_bytes
         self._max_seconds = max_seconds
         self._lock = Lock()
         self._child: _Child | None = None
@@ -125,7 +127,8 @@ class Codec:
                 child.end()
 
     def _new_child(self, kind: Sequence[str]) -> "_Child":
-        return _Child((*self._command, *kind), kind)
+        memory_bytes = self._max_memory_bytes + (_NUMPY_BYTES if SCORES in kind else 0)
+        return _Child((*self._command, str(memory_bytes), *kind), kind)
 
     def _begin(self, job: Sequence[bytes], kind: Sequence[str], deadline: float) -> "_Child":
         """A child of that kind that has read the job; one that ended while it was idle did not end by this picture."""

@@ -19,7 +19,7 @@ from PIL import Image
 from imagejobs import image_avif, image_floor, image_jpeg, image_png, image_webp
 from imagejobs.image_colour import flattened, in_eight_bits
 from imagejobs.image_content import is_photograph
-from imagejobs.image_floor import Floor
+from imagejobs.image_floor import Floor, Tries
 from imagejobs.image_quality import encoder_quality
 from imagejobs.image_result import EXACT_SCORE, Coding
 from imagejobs.image_size import with_alpha
@@ -70,6 +70,11 @@ class Still:
         """Whether lossy coding would show, or be larger: what is lossy already is no such picture."""
         return self.content == "graphic"
 
+    @cached_property
+    def tries(self) -> Tries:
+        """How many of its codings may still be scored."""
+        return Tries.of(self.picture)
+
     @property
     def has_alpha(self) -> bool:
         """Whether anything shows through."""
@@ -108,7 +113,7 @@ def _lossy(make: image_floor.Make, picture: Image.Image, still: Still, options: 
     if options.min_quality is None:
         yield from map(make, _ladder(options.quality))
     else:
-        floor = Floor(options.min_quality, picture, still.below_bytes)
+        floor = Floor(options.min_quality, picture, still.below_bytes, still.tries)
         yield from image_floor.search(make, _ladder(options.quality), floor)
 
 
@@ -137,6 +142,8 @@ def _webps(still: Still, options: CompressionOptions) -> Iterator[Coding]:
         if not image_webp.fits(still.explicit, lossless=True):
             return
         yield _lossless_webp(still)
+        if options.min_quality is not None:
+            return  # after a lossless coding of 20 megapixels there is no memory for scoring lossy ones
     if image_webp.fits(still.explicit, lossless=False):
         yield from _lossy(partial(_lossy_webp, still), still.explicit, still, options)
 
@@ -167,7 +174,7 @@ def _pngs(still: Still, options: CompressionOptions) -> Iterator[Coding]:
     codings = _png_ladder(still)
     if options.min_quality is None:
         return codings
-    return image_floor.reaching(codings, Floor(options.min_quality, still.picture, still.below_bytes))
+    return image_floor.reaching(codings, Floor(options.min_quality, still.picture, still.below_bytes, still.tries))
 
 
 def _png_ladder(still: Still) -> Iterator[Coding]:

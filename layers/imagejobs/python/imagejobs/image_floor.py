@@ -12,6 +12,7 @@ import io
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 from PIL import Image
 
@@ -22,12 +23,15 @@ from imagejobs.image_result import Coding
 MAX_PIXELS = 24_000_000
 """Of a picture that is scored: coding one twice and scoring both takes some 15 s (docs/compression.md)."""
 
+MAX_ALPHA_PIXELS = 16_000_000
+"""Of one with alpha: with 24 the memory of encoder, both pictures and score goes beyond `codec.MAX_MEMORY_BYTES`."""
+
 MIN_SIDE_PIXELS = 64
 """Of such a picture: with less, three scales of the metric are left, and 32 by 32 pixels score 85 whatever is lost."""
 
-_MAX_CODINGS = 6
-_MAX_CODED_PIXELS = 50_000_000
-"""Of all codings of a picture, beyond the first two."""
+_MAX_CODINGS = 6  # of one search
+_LEAST_SCORES, _MAX_SCORES = 2, 12  # of a picture, over all formats
+_MAX_SCORED_PIXELS = 50_000_000  # of all of those beyond the first two: a score takes 0.15 s a megapixel
 
 _NEAR = 0.5  # points of score above the floor that are not worth another coding
 _STEPS = 2  # of quality, likewise
@@ -40,6 +44,19 @@ Make = Callable[[int], Coding]
 """Codes a picture at a quality of the one scale."""
 
 
+@dataclass(slots=True)
+class Tries:
+    """How many codings of a picture may still be scored, in whatever format: all together have a limit of time."""
+
+    left: int
+
+    @classmethod
+    def of(cls, picture: Image.Image) -> Self:
+        """Those of a picture of that size."""
+        affordable = _MAX_SCORED_PIXELS // (picture.width * picture.height)
+        return cls(max(_LEAST_SCORES, min(_MAX_SCORES, affordable)))
+
+
 @dataclass(frozen=True, slots=True)
 class Floor:
     """What a coding must be.
@@ -48,17 +65,20 @@ class Floor:
         least_score: SSIMULACRA2, 1 to 100.
         picture: What it is held against: what the encoder gets.
         below_bytes: A coding of as many is of no use to anybody, and not scored.
+        tries: Those that the picture has left.
     """
 
     least_score: int
     picture: Image.Image
     below_bytes: int
+    tries: Tries
 
     @property
     def fits(self) -> bool:
-        """Whether a score of the picture means something, and there is time for it."""
+        """Whether a score of the picture means something, and there is memory and time for another."""
         width, height = self.picture.size
-        return min(width, height) >= MIN_SIDE_PIXELS and width * height <= MAX_PIXELS
+        most = MAX_ALPHA_PIXELS if self.picture.has_transparency_data else MAX_PIXELS
+        return self.tries.left > 0 and min(width, height) >= MIN_SIDE_PIXELS and width * height <= most
 
     def is_reached(self, coding: Coding) -> bool:
         """Whether a scored coding may be handed out."""
@@ -73,6 +93,7 @@ class Floor:
 
         with Image.open(io.BytesIO(coding.body), formats=[coding.format.upper()]) as coded:
             coded.load()
+            self.tries.left -= 1
             return replace(coding, score=score(in_eight_bits(self.picture), in_eight_bits(coded)))
 
 
@@ -145,7 +166,7 @@ class _Bracket:
 def _upward(make: Make, bracket: _Bracket, floor: Floor) -> Coding | None:
     found = None
     aim = _FIRST_AIM
-    for more in reversed(range(_codings(floor.picture) - 1)):
+    for more in reversed(range(min(_MAX_CODINGS - 1, floor.tries.left))):
         if bracket.is_closed:
             break
         quality = bracket.next_quality(floor.least_score + (_AIM if found else aim if more else max(aim, _LAST_AIM)))
@@ -159,7 +180,3 @@ def _upward(make: Make, bracket: _Bracket, floor: Floor) -> Coding | None:
         else:
             bracket.below, bracket.below_score, aim = quality, coding.score, 4 * aim
     return found
-
-
-def _codings(picture: Image.Image) -> int:
-    return max(2, min(_MAX_CODINGS, _MAX_CODED_PIXELS // (picture.width * picture.height)))
