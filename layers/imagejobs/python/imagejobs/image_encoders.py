@@ -142,8 +142,6 @@ def _webps(still: Still, options: CompressionOptions) -> Iterator[Coding]:
         if not image_webp.fits(still.explicit, lossless=True):
             return
         yield _lossless_webp(still)
-        if options.min_quality is not None:
-            return  # after a lossless coding of 20 megapixels there is no memory for scoring lossy ones
     if image_webp.fits(still.explicit, lossless=False):
         yield from _lossy(partial(_lossy_webp, still), still.explicit, still, options)
 
