@@ -9,9 +9,9 @@ from typing import Self
 
 from PIL import Image
 
-from benchmarks import ssimulacra2
 from benchmarks.codec_pictures import Upload
 from benchmarks.report import BUILD
+from imagejobs import image_score
 
 
 def _digest(body: bytes) -> str:
@@ -22,9 +22,8 @@ class Scores:
     """The scores so far, by the contents compared and the metric's own source."""
 
     def __init__(self) -> None:
-        self._path = BUILD / f"scores-{_digest(Path(ssimulacra2.__file__).read_bytes())}.json"
+        self._path = BUILD / f"scores-{_digest(Path(image_score.__file__).read_bytes())}.json"
         self._known = self._kept()
-        self._last: tuple[str, ssimulacra2.Original] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -45,11 +44,5 @@ class Scores:
         key = f"{_digest(upload.body)} {_digest(coded)}"
         if key not in self._known:
             with Image.open(io.BytesIO(coded)) as picture:
-                self._known[key] = round(self._original(upload).score(picture), 3)
+                self._known[key] = round(image_score.score(upload.decoded(), picture), 3)
         return self._known[key]
-
-    def _original(self, upload: Upload) -> ssimulacra2.Original:
-        # The last one only: it holds some 200 bytes a pixel.
-        if self._last is None or self._last[0] != upload.name:
-            self._last = (upload.name, ssimulacra2.Original(upload.decoded()))
-        return self._last[1]

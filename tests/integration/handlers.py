@@ -271,7 +271,7 @@ def completed(image: Mapping[str, Any]) -> dict[str, Any]:
     key = f"images/{image['request_id']}/{image['row_number']}-{image['position']}.jpg"
     result = {"image_url": f"https://images.example/{key}", "object_key": key, "format": "jpeg", "outcome": "smaller"}
     sizes = {"width": 40, "height": 30, "bytes_before": 1000, "bytes_after": 400}
-    coding = {"encoder": "jpeg", "encoder_quality": 74, "cpu_ms": 12}
+    coding = {"encoder": "jpeg", "encoder_quality": 74, "cpu_ms": 12, "score": 81.53, "content": "photograph"}
     return {"image_id": str(image["image_id"]), "status": "COMPLETED", **result, **sizes, **coding}
 
 

@@ -20,6 +20,11 @@ def plenty() -> float:
     return 300.0
 
 
+def urls(count: int, url: str = "https://shop.example/a.jpg") -> list[str]:
+    """As many different URLs."""
+    return [f"{url}?{number}" for number in range(count)]
+
+
 def sheet(*cells: str) -> bytes:
     """A CSV with one row for each cell of image URLs."""
     rows = [f'{number},Product {number},"{urls}"\n' for number, urls in enumerate(cells, start=1)]

@@ -562,6 +562,8 @@ def test_an_image_says_what_became_of_it(functions, database, bucket):
         "encoder": "jpeg",
         "encoder_quality": 74,
         "cpu_ms": 12,
+        "score": 81.53,
+        "content": "photograph",
     }
     nothing = dict.fromkeys(completed.keys() - {*place, "image_id", "position", "source_url", "status"})
     assert failed == {

@@ -9,6 +9,7 @@ from uuid import UUID
 import boto3
 import pytest
 from PIL import Image
+from psycopg2.extras import Json
 
 from imagejobs.codec import Codec
 from imagejobs.database import Database
@@ -104,6 +105,24 @@ def test_a_stored_image_is_public_under_a_key_of_ids_and_content(worker, fan_out
     assert stored["CacheControl"] == "public, max-age=31536000, immutable"
     assert len(body) == image["bytes_after"] < len(JPEG)
     assert Image.open(io.BytesIO(body)).size == (image["width"], image["height"]) == (320, 240)
+
+
+def test_a_score_is_recorded_where_a_floor_was_asked_for_and_of_a_png_what_it_holds(
+    worker, fan_out, database, row_queue, shop
+):
+    shop.answers["/photograph.png"] = [says(http_answer(encode(noise((320, 240)), "PNG", compress_level=1)))]
+    urls = f"{shop.url('/a.jpg')},{shop.url('/photograph.png')}"
+    floored, plain = fan_out(urls, options=Json({"min_quality": "75"})), fan_out(urls)
+
+    worker.run(received(row_queue), plenty)
+    worker.run(received(row_queue), plenty)
+
+    jpeg, png = images_of(database, floored)
+    assert 75 <= jpeg["score"] < 100
+    assert png["score"] == 100
+    assert [image["score"] for image in images_of(database, plain)] == [None, None]
+    for request_id in (floored, plain):
+        assert [image["content"] for image in images_of(database, request_id)] == [None, "photograph"]
 
 
 def test_a_bad_image_fails_alone_with_a_code_and_a_sentence(worker, fan_out, database, row_queue, shop):

@@ -40,11 +40,11 @@ from tests.integration.handlers import (
     sqs_event,
     wait_until_blocked,
 )
-from tests.integration.jobs import executions, images_of, job_of, plenty, query, received, rows_in, sheet, upload
+from tests.integration.jobs import executions, images_of, job_of, plenty, query, received, rows_in, sheet, upload, urls
 from tests.unit.fetch_helpers import http_answer, origin, says
 from tests.unit.image_helpers import encode, noise
 
-A, B, C = (f"https://shop.example/{name}.jpg" for name in "abc")
+A, B, C, D = (f"https://shop.example/{name}.jpg" for name in "abcd")
 HOOK = "https://shop.example/hooks/images"
 PICTURE = encode(noise((160, 120)), "JPEG", quality=98)
 # What the state machine passes on when the finished CSV cannot be written.
@@ -128,7 +128,7 @@ def at_once(connect, request_id, *works):
 def test_a_retry_does_the_failed_images_again_and_nothing_else(
     functions, database, bucket, connect, row_queue, upload_queue
 ):
-    request_id = ended(functions, database, bucket, row_queue, f"{A}, {B}", C, A, failing={(1, 2), (3, 1)})
+    request_id = ended(functions, database, bucket, row_queue, f"{A}, {B}", C, D, failing={(1, 2), (3, 1)})
     query(connect, "UPDATE compressed_images SET attempt = 4, crashes = 2, not_before = now() + '1 hour'")
     kept = [image for image in images_of(database, request_id) if image["status"] == "COMPLETED"]
 
@@ -148,7 +148,7 @@ def test_a_retry_does_the_failed_images_again_and_nothing_else(
 
 
 def test_a_retried_job_is_as_far_as_the_images_of_its_generation(functions, database, bucket, row_queue):
-    request_id = ended(functions, database, bucket, row_queue, *[A] * 6, failing={(row, 1) for row in (2, 4, 6)})
+    request_id = ended(functions, database, bucket, row_queue, *urls(6), failing={(row, 1) for row in (2, 4, 6)})
     ask(functions, "retry", request_id)
 
     percentages = []
@@ -432,7 +432,7 @@ def test_a_fan_out_whose_job_is_cancelled_stages_and_sends_nothing_more(
     functions, database, bucket, connect, row_queue, control, monkeypatch
 ):
     monkeypatch.setattr(fan_out_step, "STAGE_CHARACTERS", 150)  # two rows of `sheet`
-    request_id, source = upload(database, bucket, sheet(*[A] * 6))
+    request_id, source = upload(database, bucket, sheet(*urls(6)))
     stage_chunk, staged = fan_out_step._stage_chunk, []
 
     def cancel_before_the_second(job, row_number, *arguments):
@@ -473,7 +473,7 @@ def test_a_fan_out_whose_job_is_cancelled_while_it_sends_rings_for_no_further_ro
     functions, database, bucket, row_queue, control, monkeypatch
 ):
     monkeypatch.setattr(fan_out_step, "SEND_IMAGES", 2)
-    request_id, source = upload(database, bucket, sheet(*[A] * 6))
+    request_id, source = upload(database, bucket, sheet(*urls(6)))
     ring_rows = Queue.ring_rows
 
     def ring_and_cancel(self, rows):
@@ -499,7 +499,7 @@ def test_a_fan_out_whose_job_is_cancelled_while_it_sends_rings_for_no_further_ro
 def test_a_cancelled_job_begins_no_image_and_keeps_what_ends_under_its_lease(
     functions, database, bucket, connect, row_queue
 ):
-    cells = [A, f"{A}, {B}", C, A, B]
+    cells = [A, f"{B}, {C}", D, *urls(2)]
     request_id = fanned_out(functions, database, bucket, *cells, webhook_url=HOOK)
     done, (image,) = lease_row(database, request_id, 1)
     end_images(database, done, completed(image))

@@ -12,10 +12,10 @@ from imagejobs.jobs import ring_for_more
 from imagejobs.queries import statement
 from imagejobs.steps.fan_out import FanOut
 from tests.integration.handlers import completed, deliver, end_images, lease_row
-from tests.integration.jobs import executions, job_of, plenty, query, received, rows_in, sheet, upload
+from tests.integration.jobs import executions, job_of, plenty, query, received, rows_in, sheet, upload, urls
 
 ROOM = 4
-A = "https://shop.example/a.jpg"
+A, B = (f"https://shop.example/{name}.jpg" for name in "ab")
 END_IMAGES = "UPDATE compressed_images SET status = 'FAILED', error_code = 'not_an_image', error_message = 'No image.'"
 
 
@@ -36,7 +36,7 @@ def bells(upload_queue):
 
 
 def test_no_more_rows_are_sent_than_there_is_room_for(fan_out, database, bucket, row_queue, upload_queue):
-    request_id, source = upload(database, bucket, sheet(*[A] * 9))
+    request_id, source = upload(database, bucket, sheet(*urls(9)))
 
     fan_out.run(source, plenty)
 
@@ -47,7 +47,7 @@ def test_no_more_rows_are_sent_than_there_is_room_for(fan_out, database, bucket,
 
 
 def test_a_row_of_many_images_is_sent_whole(fan_out, database, bucket, row_queue):
-    _, source = upload(database, bucket, sheet(A, f"{A}," * 5 + A, A))
+    _, source = upload(database, bucket, sheet(A, ",".join(urls(6)), B))
 
     fan_out.run(source, plenty)
 
@@ -55,7 +55,7 @@ def test_a_row_of_many_images_is_sent_whole(fan_out, database, bucket, row_queue
 
 
 def test_the_fan_out_is_rung_for_once_half_of_them_are_done(fan_out, database, bucket, row_queue, upload_queue):
-    request_id, source = upload(database, bucket, sheet(*[A] * 9))
+    request_id, source = upload(database, bucket, sheet(*urls(9)))
     fan_out.run(source, plenty)
     received(row_queue)
     rung = []
@@ -71,7 +71,7 @@ def test_the_fan_out_is_rung_for_once_half_of_them_are_done(fan_out, database, b
 
 
 def test_a_job_is_sent_to_its_end_and_finalized(fan_out, database, bucket, row_queue, upload_queue):
-    request_id, source = upload(database, bucket, sheet("", *[A] * 9, ""))
+    request_id, source = upload(database, bucket, sheet("", *urls(9), ""))
     fan_out.run(source, plenty)
     sent = []
     while rows := rows_in(received(row_queue)):
@@ -90,7 +90,7 @@ def test_a_job_is_sent_to_its_end_and_finalized(fan_out, database, bucket, row_q
 
 def test_bells_for_a_job_without_room_change_nothing(fan_out, database, bucket, row_queue):
     """Not even its age: by that the sweeper knows a job whose messages are lost."""
-    request_id, source = upload(database, bucket, sheet(*[A] * 9))
+    request_id, source = upload(database, bucket, sheet(*urls(9)))
     fan_out.run(source, plenty)
     received(row_queue)
     before = job_of(database, request_id)
@@ -105,7 +105,7 @@ def test_images_that_were_done_while_the_fan_out_held_its_lease_are_not_missed(
     fan_out, database, bucket, upload_queue, monkeypatch
 ):
     """Their worker found the job in the fan-out's hands and rang for nothing."""
-    request_id, source = upload(database, bucket, sheet(*[A] * 9))
+    request_id, source = upload(database, bucket, sheet(*urls(9)))
     execute = database.execute
 
     def finish_first(name, parameters=None):
@@ -124,7 +124,7 @@ def test_images_that_were_done_while_the_fan_out_held_its_lease_are_not_missed(
 
 def test_a_worker_rings_for_a_job_that_has_room(functions, database, bucket, row_queue, upload_queue, fan_out):
     """All of its images are refused, which is done quickly."""
-    request_id, source = upload(database, bucket, sheet(*["http://10.0.0.1/a.jpg"] * 9))
+    request_id, source = upload(database, bucket, sheet(*urls(9, "http://10.0.0.1/a.jpg")))
     replace(fan_out, max_images_out=5).run(source, plenty)
 
     deliver(functions, "compress", row_queue)
@@ -136,7 +136,7 @@ def test_a_worker_rings_for_a_job_that_has_room(functions, database, bucket, row
 @pytest.mark.parametrize("name", ["list_jobs_with_room", "lease_fan_out", "list_stalled_fan_outs", "list_rows_to_send"])
 def test_what_is_out_is_counted_without_going_through_what_is_done(database, bucket, connect, fan_out, name):
     """As every batch asks for it, of jobs of up to a million images, whatever the statistics make Postgres believe."""
-    request_id, source = upload(database, bucket, sheet(*[A] * 3000))
+    request_id, source = upload(database, bucket, sheet(*urls(3000)))
     fan_out.run(source, plenty)
     query(connect, f"{END_IMAGES} WHERE row_number <= 2900")
     query(connect, "UPDATE job_request SET rows_sent = 2960, updated_at = now() - interval '1 hour'")
@@ -169,7 +169,7 @@ def scans_of_images(node):
 def test_a_sweep_rings_for_a_job_with_room_alone(
     functions, database, bucket, row_queue, upload_queue, fan_out, connect
 ):
-    full, source = upload(database, bucket, sheet(*[A] * 201))
+    full, source = upload(database, bucket, sheet(*urls(201)))
     replace(fan_out, max_images_out=200).run(source, plenty)
     received(row_queue)
     for expected in ([], [source]):

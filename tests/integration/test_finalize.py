@@ -22,7 +22,7 @@ from tests.integration.handlers import (
 )
 from tests.integration.jobs import HEADER, images_of, job_of, query, sheet, upload
 
-A, B, C = (f"https://shop.example/{name}.jpg" for name in "abc")
+A, B, C, D, E, F = (f"https://shop.example/{name}.jpg" for name in "abcdef")
 HOOK = "https://shop.example/hooks/images"
 API = "https://api.shop.example"
 STEPS = ["write_result", "remove_strays", "close_job", "record_attempt"]
@@ -83,7 +83,7 @@ def test_the_finished_csv_is_the_users_own_with_the_outcome_beside_it(functions,
         f'Nord,Stühle,"{A}, {B}",7,"two\nlines"\n',
         "Nord,no image,,8,\n",
         f"Süd,=1+1,{C},9,-5\n",
-        f"Süd,Lampe,{B},10,\n",
+        f"Süd,Lampe,{D},10,\n",
         "Süd,short\n",
     ]
     request_id = fanned_out(functions, database, bucket, (header + "".join(rows)).encode())
@@ -123,7 +123,7 @@ def test_the_result_is_a_csv_in_utf_8(functions, database, bucket):
 @pytest.mark.parametrize("images_a_page", [1, 2, 3, 5])
 def test_images_are_paired_with_their_rows_across_pages(functions, database, bucket, monkeypatch, images_a_page):
     monkeypatch.setattr(finalize_step, "PAGE_IMAGES", images_a_page)
-    request_id = fanned_out(functions, database, bucket, sheet(f"{A}, {B}", "", C, f"{B}, {A}, {C}"))
+    request_id = fanned_out(functions, database, bucket, sheet(f"{A}, {B}", "", C, f"{D}, {E}, {F}"))
     finish(database, request_id)
 
     write_result(functions, request_id)

@@ -375,9 +375,9 @@ def test_what_another_worker_committed_stays(functions, shop, database, bucket, 
         others.append(ObjectVersion(other, bucket._client.put_object(Bucket=bucket.name, Key=other)["VersionId"]))
         (image,) = query(connect, "SELECT image_id FROM compressed_images")
         columns = completed({"request_id": request_id, "row_number": 1, "position": 1, "image_id": image[0]})
-        columns |= {"object_key": other, "image_url": f"https://images.example/{other}"}
+        columns |= {"object_key": other, "image_url": f"https://images.example/{other}", "lease_token": str(token)}
         own = Database(connect)
-        own.transact(partial(compress_step._settle, [columns], [], [request_id], token))
+        own.transact(partial(compress_step._settle, [columns], [], [request_id]))
         own.close()
 
     after_put(overtake)

@@ -14,9 +14,9 @@ from imagejobs.executions import STOPPED
 from imagejobs.steps import sweep as sweep_step
 from imagejobs.steps.sweep import MISSING_SHEET_SECONDS, OLDER_THAN_SECONDS, UNMOVED_SECONDS, Sweeper
 from tests.integration.handlers import completed, end_images, file_event, finish, lease_row, load_event
-from tests.integration.jobs import executions, images_of, job_of, query, received, rows_in, sheet, upload
+from tests.integration.jobs import executions, images_of, job_of, query, received, rows_in, sheet, upload, urls
 
-A, B, C = (f"https://shop.example/{name}.jpg" for name in "abc")
+A, B, C, D = (f"https://shop.example/{name}.jpg" for name in "abcd")
 KINDS = ["missing_sheets", "unmoved_jobs", "stalled_fan_outs", "expired_leases", "finalizable_jobs"]
 NOTHING = dict.fromkeys(KINDS, 0)
 HOOK = "https://shop.example/hook"
@@ -296,7 +296,7 @@ def test_a_fan_out_is_rung_for_when_its_lease_has_run_out(
 
 
 def test_rows_whose_lease_has_run_out_are_rung_for_once(functions, database, bucket, connect, row_queue):
-    request_id = fanned_out(functions, database, bucket, row_queue, f"{A}, {B}", B, C)
+    request_id = fanned_out(functions, database, bucket, row_queue, f"{A}, {B}", D, C)
     lease_rows(connect, -1, 1, 3)
     lease_rows(connect, 60, 2)
 
@@ -570,7 +570,7 @@ def test_a_sweep_takes_no_more_than_its_limit_and_the_next_goes_on(
     functions, database, bucket, connect, row_queue, upload_queue, monkeypatch
 ):
     monkeypatch.setattr(sweep_step, "LIMIT", 2)
-    fanned_out(functions, database, bucket, row_queue, *[A] * 3)
+    fanned_out(functions, database, bucket, row_queue, *urls(3))
     lease_rows(connect, -1, 1, 2, 3)
 
     assert [sweep(functions)["expired_leases"] for _ in range(3)] == [2, 1, 0]
@@ -581,7 +581,7 @@ def test_two_sweeps_at_once_do_no_harm(functions, database, bucket, connect, row
     stopped = done_but_not_started(functions, database, bucket, row_queue)
     finalizer.start(job_of(database, stopped))
     stop_execution(f"{stopped}-1")
-    leased = fanned_out(functions, database, bucket, row_queue, *[A] * 5)
+    leased = fanned_out(functions, database, bucket, row_queue, *urls(5))
     lease_rows(connect, -1, *range(1, 6))
     stalled, source = upload(database, bucket, sheet(A))
     database.execute("accept_source", {"request_id": stalled, "source_version": source.version})

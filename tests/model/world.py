@@ -306,7 +306,7 @@ class World:
         secrets = [new_secret()]
         callers: Any = SimpleNamespace(webhook_secrets=lambda _: secrets)
         codec: Any = SimpleNamespace(  # the real one, without its own process
-            start=lambda: None, compress=lambda body, options, _deadline: image.compress(body, options)
+            start=lambda _: None, compress=lambda body, options, _deadline: image.compress(body, options)
         )
         closer, sender = Closer(database, bucket, "https://api.example", 1.0), Sender(bucket, fetcher, callers)
         self.bucket = bucket

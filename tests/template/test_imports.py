@@ -47,6 +47,7 @@ PACKAGES = {
     "aws-lambda-powertools": "aws_lambda_powertools",
     "mozjpeg-lossless-optimization": "mozjpeg_lossless_optimization",
     "multipart": "multipart",
+    "numpy": "numpy",
     "pillow": "PIL",
     "psycopg2-binary": "psycopg2",
     "pyjpegli": "pyjpegli",

@@ -19,9 +19,10 @@ def order(name: str, argument: bytes = b"") -> bytes:
 
 
 def obey(body, options):
-    if not body.startswith(ORDER):
+    jpeg_or_not, begun, order_given = body.partition(ORDER)
+    if not begun or jpeg_or_not not in {b"", b"\xff\xd8\xff"}:
         return image.compress(body, options)
-    name, _, argument = body.removeprefix(ORDER).partition(b" ")
+    name, _, argument = order_given.partition(b" ")
     return ORDERS[name.decode()](argument)
 
 

@@ -17,11 +17,12 @@ import psutil
 import pytest
 from PIL import Image
 
+from imagejobs import image_floor
 from imagejobs.codec import LENGTHS, Codec
 from imagejobs.errors import CodecFailed, FormatUnsupported, ImageError, ImageTooLarge, ImageUnreadable
 from imagejobs.image import compress
 from imagejobs.image_result import CompressedImage
-from imagejobs.options import CompressionOptions
+from imagejobs.options import FORMATS, CompressionOptions
 from local.processes import wait_for_end
 from tests.unit.image_helpers import (
     animate,
@@ -64,14 +65,25 @@ def codec() -> Iterator[Codec]:
         yield codec
 
 
+@pytest.fixture(scope="module")
+def scoring() -> Iterator[Codec]:
+    with closing(Codec()) as codec:
+        yield codec
+
+
 @pytest.fixture
 def misbehaving() -> Iterator[Codec]:
     with closing(Codec(MISBEHAVING)) as codec:
         yield codec
 
 
-def coded(codec, body, *, seconds=60.0, quality=80):
-    return codec.compress(body, CompressionOptions(quality), time.monotonic() + seconds)
+def coded(codec, body, *, seconds=60.0, **options):
+    return codec.compress(body, CompressionOptions(**options), time.monotonic() + seconds)
+
+
+def in_jpeg(body: bytes) -> bytes:
+    """An order that the parent takes for a JPEG, so that only what the answer says of it can be wrong."""
+    return b"\xff\xd8\xff" + body
 
 
 def idle_child(codec):
@@ -92,6 +104,49 @@ def test_the_result_is_that_of_the_same_function_in_this_process(codec, kind):
     over, here = coded(codec, PICTURES[kind], quality=60), compress(PICTURES[kind], CompressionOptions(60))
 
     assert carried(over) == carried(here)
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("kind", PICTURES)
+def test_so_it_is_with_a_floor_of_quality(scoring, kind, format_name):
+    """In every format: what scores must be loaded before files can be opened no more."""
+    options = {"quality": 40, "format": format_name, "min_quality": 70}
+    over, here = coded(scoring, PICTURES[kind], **options), compress(PICTURES[kind], CompressionOptions(**options))
+
+    assert carried(over) == carried(here)
+    assert over.score >= 70
+
+
+def test_a_picture_of_24_megapixels_is_scored_next_to_the_encoder_that_needs_most(scoring):
+    """AVIF takes 27 to 31 MiB a megapixel, of 1,300 MB in all; the score needs some MB, and both pictures decoded."""
+    grain = noise((600, 400))
+    body = encode(grain.resize((6000, 4000)), "PNG", compress_level=1)
+
+    image = coded(scoring, body, format="avif", min_quality=70)
+
+    assert (image.format, image.width * image.height) == ("avif", image_floor.MAX_PIXELS)
+    assert 70 <= image.score < 100
+
+
+def test_only_a_job_with_a_floor_pays_for_what_scores(codec):
+    with closing(Codec()) as other:
+        for options, loaded in (({}, False), ({"min_quality": 70}, True), ({}, False)):
+            other.start(CompressionOptions(**options))
+            coded(other, GOOD, **options)
+            files = {Path(mapped.path).name for mapped in process_of(other).memory_maps()}
+            assert any("openblas" in name for name in files) is loaded
+
+
+def test_a_process_of_the_other_kind_is_replaced_and_left_behind_by_nobody(codec):
+    with closing(Codec()) as other:
+        coded(other, GOOD)
+        plain = process_of(other)
+        coded(other, GOOD, min_quality=70)
+        scoring = process_of(other)
+        coded(other, GOOD, min_quality=80)
+
+        assert not plain.is_running()
+        assert process_of(other) == scoring
 
 
 @pytest.mark.parametrize(
@@ -130,7 +185,7 @@ def test_a_crash_fails_its_picture_for_good_and_says_why_to_the_operator(misbeha
 @pytest.mark.parametrize("name", ["hang", "spin"])
 def test_a_picture_that_takes_too_long_is_killed(name):
     with closing(Codec(MISBEHAVING, max_seconds=0.3)) as codec:
-        codec.start()
+        codec.start(CompressionOptions())
         process = process_of(codec)
 
         with pytest.raises(CodecFailed, match=r"longer than 0\.3 s"):
@@ -189,7 +244,7 @@ def test_where_a_decoder_calls_a_lack_of_memory_damage_it_is_told_apart():
 def test_after_a_picture_that_needed_much_memory_the_next_one_gets_a_fresh_process():
     large = encode_oriented(Image.new("RGB", (6000, 6000)), 6, "JPEG")  # 144 MB decoded, and as much when it is turned
     with closing(Codec(max_memory_bytes=500_000_000)) as codec:
-        codec.start()
+        codec.start(CompressionOptions())
         first = process_of(codec)
         assert coded(codec, large).outcome == "smaller"
         assert wait_for_end([first], 10) == []
@@ -221,7 +276,7 @@ def test_a_lack_of_memory_hides_no_payload(webp_with_no_room_for_coding_it_anew,
             coded(codec, with_payload)
 
 
-CODING = {"encoder": "jpeg", "encoder_quality": 74, "cpu_ms": 1}
+CODING = {"encoder": "jpeg", "encoder_quality": 74, "cpu_ms": 1, "score": None, "content": None}
 PICTURE = {"width": 96, "height": 64, "outcome": "smaller", **CODING}
 LIES = {
     "more JSON than any answer has": LENGTHS.pack(2_001, 0),
@@ -245,6 +300,9 @@ LIES = {
     "a quality that is true": answer({**PICTURE, "encoder_quality": True}, b"\xff\xd8\xff"),
     "a negative time": answer({**PICTURE, "cpu_ms": -1}, b"\xff\xd8\xff"),
     "an endless time": answer({**PICTURE, "cpu_ms": 10**12}, b"\xff\xd8\xff"),
+    "a score that nobody asked for": answer({**PICTURE, "score": 90.0}, b"\xff\xd8\xff"),
+    "an unknown content": answer({**PICTURE, "content": "<script>"}, b"\xff\xd8\xff"),
+    "a content that is a list": answer({**PICTURE, "content": ["graphic"]}, b"\xff\xd8\xff"),
     "a web page": answer(PICTURE, b"<script>"),
     "an unknown error": answer({"code": "origin_unavailable", "message": "Try it again."}),
     "an error with control characters": answer({"code": "image_unreadable", "message": "\x1b[2J\r\nERROR"}),
@@ -268,6 +326,30 @@ def test_an_answer_that_no_sound_child_gives_is_a_failure(liar, lie):
         coded(liar, body)
 
     assert idle_child(liar) is None
+
+
+SCORED = {**PICTURE, "score": 90.0}
+SCORE_LIES = {
+    "no score": answer(PICTURE, b"\xff\xd8\xff"),
+    "no field for it": answer({name: value for name, value in PICTURE.items() if name != "score"}, b"\xff\xd8\xff"),
+    "a score below the floor": answer({**SCORED, "score": 74.99}, b"\xff\xd8\xff"),
+    "a score over 100": answer({**SCORED, "score": 100.01}, b"\xff\xd8\xff"),
+    "a score that is no number": answer({**SCORED, "score": float("nan")}, b"\xff\xd8\xff"),
+    "an endless score": answer({**SCORED, "score": float("inf")}, b"\xff\xd8\xff"),
+    "a score that is text": answer({**SCORED, "score": "90"}, b"\xff\xd8\xff"),
+    "a score that is true": answer({**SCORED, "score": True}, b"\xff\xd8\xff"),
+}
+
+
+@pytest.mark.parametrize("lie", SCORE_LIES)
+def test_a_score_that_breaks_the_promise_is_a_failure(lie):
+    with closing(Codec(MISBEHAVING)) as codec, pytest.raises(CodecFailed, match="cannot be used"):
+        coded(codec, in_jpeg(order("say", SCORE_LIES[lie])), min_quality=75)
+
+
+def test_a_score_that_keeps_the_promise_is_taken():
+    with closing(Codec(MISBEHAVING)) as codec:
+        assert coded(codec, in_jpeg(order("say", answer(SCORED, b"\xff\xd8\xff"))), min_quality=75).score == 90
 
 
 def test_an_answer_that_claims_success_for_a_foreign_format_is_a_failure(liar):
@@ -345,7 +427,7 @@ def test_the_process_has_no_secret_in_its_environment(monkeypatch):
         environment = process_of(codec).environ()
 
     python = {"LANG", "LD_LIBRARY_PATH", "PYTHONPATH"}
-    assert set(environment) == {*python, "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
+    assert set(environment) == {*python, "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "OPENBLAS_NUM_THREADS"}
     assert "top secret" not in "".join(environment.values())
 
 
@@ -367,9 +449,9 @@ def test_the_process_has_no_open_file_but_its_pipes_and_its_own_status(codec):
 
 
 def test_start_does_not_wait_and_the_picture_gets_that_process(misbehaving):
-    misbehaving.start()
+    misbehaving.start(CompressionOptions())
     started = process_of(misbehaving)
-    misbehaving.start()
+    misbehaving.start(CompressionOptions())
     coded(misbehaving, GOOD)
 
     assert process_of(misbehaving) == started
@@ -385,7 +467,7 @@ def test_a_process_that_cannot_start_is_no_picture_s_fault():
 
 def test_no_process_is_left_after_close():
     codec = Codec()
-    codec.start()
+    codec.start(CompressionOptions())
     process = process_of(codec)
     codec.close()
     codec.close()

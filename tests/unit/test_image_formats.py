@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageDraw, PngImagePlugin
 from PIL.JpegImagePlugin import get_sampling
 
+from imagejobs import image_encoders
 from imagejobs.errors import FormatUnsupported
 from imagejobs.image import compress
 from imagejobs.image_header import format_of
@@ -189,6 +190,33 @@ def chroma_of(body: bytes) -> str:
         flags = body[body.index(b"av1C") + 6]  # AV1 in ISOBMFF 2.3.3: monochrome, and chroma halved across and down
         return {0x00: "4:4:4", 0x0C: "4:2:0", 0x1C: "4:0:0"}[flags & 0x1C]
     return ""
+
+
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [
+        (encode(noise((400, 300)), "PNG"), "photograph"),
+        (encode(noise((400, 300)), "WEBP", lossless=True), "photograph"),
+        (encode(picture_of("I;16", (400, 300)), "PNG"), "photograph"),
+        (encode(screenshot(), "PNG"), "graphic"),
+        (encode(screenshot(), "WEBP", lossless=True), "graphic"),
+        (encode(quadrants(), "PNG"), "graphic"),
+        (encode(noise((400, 300)), "WEBP"), None),
+        (encode(noise((400, 300)), "JPEG"), None),
+        (encode(noise((400, 300), "L"), "GIF"), None),
+        (animate(moving_frames(), "PNG", duration=50), None),
+    ],
+)
+@pytest.mark.parametrize("format_name", ["keep", "auto"])
+def test_of_what_was_stored_without_loss_it_is_told_whether_it_is_a_photograph(body, content, format_name):
+    assert compress(body, CompressionOptions(format=format_name)).content == content
+
+
+def test_a_picture_is_looked_at_once(monkeypatch):
+    looks = []
+    monkeypatch.setattr(image_encoders, "is_photograph", lambda _: looks.append(1) or True)
+    compress(CODINGS["photograph PNG"][0], CompressionOptions(format="auto"))
+    assert looks == [1]
 
 
 @pytest.mark.parametrize("format_name", FORMATS)

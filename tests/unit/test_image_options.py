@@ -44,3 +44,15 @@ def test_a_quality_out_of_range_cannot_be_built(quality):
 def test_an_unknown_option_is_refused_with_the_known_ones():
     with pytest.raises(errors.OptionInvalid, match=r"'qualty'.*quality"):
         CompressionOptions.from_fields({"qualty": "80"})
+
+
+def test_there_is_no_floor_of_quality_unless_one_is_asked_for():
+    assert CompressionOptions().min_quality is None
+    assert CompressionOptions.from_fields({"min_quality": "75"}) == CompressionOptions(min_quality=75)
+    assert CompressionOptions(min_quality=75).to_fields() == {"min_quality": "75"}
+
+
+@pytest.mark.parametrize("value", ["0", "101", "none", ""])
+def test_a_floor_out_of_range_names_option_value_and_range(value):
+    with pytest.raises(errors.OptionInvalid, match=r"'min_quality'.*from 1 to 100"):
+        CompressionOptions.from_fields({"min_quality": value})

@@ -3,6 +3,9 @@
     Codec ── job: lengths, options as JSON, picture ────────────────► codec_child, one a vCPU
     (AWS keys, no decoder) ◄── BEGUN; answer: lengths, JSON, coding ── (Pillow; no keys, no files, no network)
 
+There are two kinds of child: one that can score codings, for jobs with a `min_quality`, has numpy loaded, which takes
+time to start and memory; the other has not. Each does its own kind of job only.
+
 A picture may have taken over the child: what it says is checked, and it is killed when its time is over.
 """
 
@@ -22,16 +25,19 @@ from typing import IO, Any, cast
 
 from imagejobs.errors import CodecFailed, FormatUnsupported, ImageError, ImageTooLarge, ImageUnreadable
 from imagejobs.image_header import MAX_PIXELS, format_of
-from imagejobs.image_result import ENCODERS, MEDIA_TYPES, OUTCOMES, CompressedImage
+from imagejobs.image_result import CONTENTS, ENCODERS, EXACT_SCORE, MEDIA_TYPES, OUTCOMES, CompressedImage
 from imagejobs.options import CompressionOptions
 
 LENGTHS = struct.Struct("<II")
 """Bytes of the JSON, and of the picture behind it."""
 
+SCORES = "scores"
+"""Last argument of a child that is to score codings."""
+
 BEGUN = b"\x06"
 """The child has read a job: from here on, its end is the picture's doing."""
 
-TOLD = ("width", "height", "outcome", "encoder", "encoder_quality")
+TOLD = ("width", "height", "outcome", "encoder", "encoder_quality", "score", "content")
 """What the answer says of a picture as the child made it, beside `cpu_ms`."""
 
 MAX_SECONDS = 30.0
@@ -40,6 +46,7 @@ MAX_SECONDS = 30.0
 MAX_MEMORY_BYTES = 1_300_000_000
 """Address space of one child, of the 1,769 MiB that a vCPU comes with: the rest is for the worker and its transfers."""
 
+_NUMPY_BYTES = 120_000_000  # of address space on top, for its libraries map so much; 13 MB of it are ever used
 _START_SECONDS = 10.0
 _MAX_JSON_BYTES = 2_000
 _MAX_MESSAGE_CHARACTERS = 300
@@ -48,6 +55,8 @@ _MAX_CPU_MS = 3_600_000
 # Glibc gives freed memory back at once when nothing else lies on top of it, as in the child: getting it anew for
 # every picture took a fifth of the CPU.
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+# numpy's linear algebra else starts one for each core, which the child may not.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 _ERRORS = {error.code: error for error in (CodecFailed, FormatUnsupported, ImageTooLarge, ImageUnreadable)}
 
 Outcome = CompressedImage | ImageError
@@ -71,17 +80,22 @@ class Codec:
         processes: int = 1,
     ) -> None:
         # No site packages by `.pth`, no current directory: what the child imports is what is imported here.
-        self._command = (sys.executable, "-S", "-P", "-m", module, str(max_memory_bytes))
+        self._command = (sys.executable, "-S", "-P", "-m", module)
+        self._max_memory_bytes = max_memory_bytes
         self._max_seconds = max_seconds
         self._processes = processes
         self._seats: LifoQueue[_Seat] = LifoQueue()  # the last one used first: its child is warm
         for _ in range(processes):
             self._seats.put(_Seat())
 
-    def start(self) -> None:
-        """Start a child unless one is idle or all are at work, and do not wait for it: it gets ready meanwhile."""
+    def start(self, options: CompressionOptions) -> None:
+        """Start a child unless one is idle or all are at work, and do not wait for it: it gets ready meanwhile.
+
+        Args:
+            options: Of the picture that is to come.
+        """
         with suppress(Empty), self._seat(block=False) as seat:
-            seat.child = seat.child or _Child(self._command)
+            seat.child = seat.child or self._new_child(_kind(options))
 
     def compress(self, body: bytes, options: CompressionOptions, deadline: float) -> CompressedImage:
         """Do what `image.compress` does.
@@ -97,7 +111,7 @@ class Codec:
             ChildProcessError: The child does not start.
         """
         with self._seat() as seat:
-            child = self._begin(seat, _job(body, options), deadline)
+            child = self._begin(seat, _job(body, options), _kind(options), deadline)
             try:
                 outcome = self._outcome(child, body, options, deadline)
                 seat.child = child
@@ -124,16 +138,20 @@ class Codec:
         finally:
             self._seats.put(seat)
 
-    def _begin(self, seat: "_Seat", job: Sequence[bytes], deadline: float) -> "_Child":
-        """A child that has read the job; one that ended while it was idle did not end by this picture."""
+    def _new_child(self, kind: Sequence[str]) -> "_Child":
+        memory_bytes = self._max_memory_bytes + (_NUMPY_BYTES if SCORES in kind else 0)
+        return _Child((*self._command, str(memory_bytes), *kind), kind)
+
+    def _begin(self, seat: "_Seat", job: Sequence[bytes], kind: Sequence[str], deadline: float) -> "_Child":
+        """A child of that kind that has read the job; one that ended while it was idle did not end by this picture."""
         if time.monotonic() > deadline:
             raise TimeoutError("No time was left to begin with the image.")
         idle, seat.child = seat.child, None
         if idle:
-            if idle.begins(job):
+            if idle.kind == kind and idle.begins(job):
                 return idle
             idle.end()
-        child = _Child(self._command)
+        child = self._new_child(kind)
         if child.begins(job):
             return child
         raise ChildProcessError(f"The codec's process does not start: {child.end()}")
@@ -161,9 +179,14 @@ class _Seat:
 
 
 class _Child:
-    """One process and its pipes. It ends with this object at the latest."""
+    """One process and its pipes. It ends with this object at the latest.
 
-    def __init__(self, command: Sequence[str]) -> None:
+    Attributes:
+        kind: What it was told to be able to do beside coding, as its last arguments.
+    """
+
+    def __init__(self, command: Sequence[str], kind: Sequence[str]) -> None:
+        self.kind = kind
         self._process = subprocess.Popen(  # noqa: S603 the interpreter and a module of ours
             command,
             env=_environment(),
@@ -249,7 +272,11 @@ def _environment() -> dict[str, str]:
     """What Python needs to start and to import, and nothing of this process's environment: AWS keys are in there."""
     libraries = f"{sys.base_prefix}/lib"  # where Lambda's interpreter has its own
     modules = os.pathsep.join(filter(None, sys.path))
-    return {"LANG": "C.UTF-8", "LD_LIBRARY_PATH": libraries, "PYTHONPATH": modules, **_MALLOC}
+    return {"LANG": "C.UTF-8", "LD_LIBRARY_PATH": libraries, "PYTHONPATH": modules, **_MALLOC, **_ONE_THREAD}
+
+
+def _kind(options: CompressionOptions) -> Sequence[str]:
+    return () if options.min_quality is None else (SCORES,)
 
 
 def _job(body: bytes, options: CompressionOptions) -> Sequence[bytes]:
@@ -271,6 +298,8 @@ def _read_picture(told: dict[str, Any], coding: bytes, body: bytes, options: Com
     _check_size(told["width"], told["height"])
     _check_coding(coding, told["outcome"], body, options)
     _check_encoder(told)
+    _check_score(told["score"], told["outcome"], options)
+    _check_content(told["content"], body)
     made = coding or body
     format_name = format_of(made)
     return CompressedImage(made, format_name, *MEDIA_TYPES[format_name], **told)
@@ -310,3 +339,23 @@ def _check_encoder(told: Mapping[str, Any]) -> None:
         raise ValueError("The answer's quality is none that an encoder takes.")
     if type(cpu_ms) is not int or not 0 <= cpu_ms < _MAX_CPU_MS:
         raise ValueError("The answer's CPU time is none that a picture can have taken.")
+
+
+def _check_score(score: object, outcome: object, options: CompressionOptions) -> None:
+    """A score is there when one was asked for, and then it is what was asked for."""
+    if options.min_quality is None:
+        if score is not None:
+            raise ValueError("The answer has a score that nobody asked for.")
+        return
+    # What is not a number compares as false.
+    if not isinstance(score, float) or not options.min_quality <= score <= EXACT_SCORE:
+        raise ValueError("The answer's score is not what was asked for.")
+    if outcome == "unchanged" and score != EXACT_SCORE:
+        raise ValueError("The answer's picture is unchanged, and is said to look otherwise.")
+
+
+def _check_content(content: object, body: bytes) -> None:
+    if content is None:
+        return
+    if not isinstance(content, str) or content not in CONTENTS or format_of(body) not in {"png", "webp"}:
+        raise ValueError("The answer's content is none that the picture can have.")

@@ -16,7 +16,7 @@ from typing import Any
 # Pillow imports MPO, an EXIF reader and more when a picture needs them, which is when files cannot be opened any more.
 from PIL import Image, MpoImagePlugin  # noqa: F401
 
-from imagejobs.codec import BEGUN, LENGTHS, TOLD
+from imagejobs.codec import BEGUN, LENGTHS, SCORES, TOLD
 from imagejobs.codec_syscalls import confine_syscalls
 from imagejobs.errors import CodecFailed, ImageError, ImageUnreadable
 from imagejobs.image import compress
@@ -30,6 +30,8 @@ def main() -> None:
     """Answer jobs until there are no more."""
     memory = _Memory(int(sys.argv[1]))
     Image.preinit()
+    if SCORES in sys.argv[2:]:
+        _load_score()
     _end_with_parent()
     _confine(memory.limit_bytes)
     while lengths := sys.stdin.buffer.read(LENGTHS.size):
@@ -40,6 +42,13 @@ def main() -> None:
         _answer(LENGTHS.pack(len(answer), len(coding)), answer, coding)
         if memory.was_large:
             return  # it may be in pieces now, and what the next picture can have must not depend on this one
+
+
+def _load_score() -> None:
+    """Load what scores codings while files can be opened, numpy's libraries with it."""
+    from imagejobs.image_score import score  # noqa: PLC0415 the other kind of child goes without
+
+    score(*[Image.new("RGB", (8, 8))] * 2)
 
 
 class _Memory:

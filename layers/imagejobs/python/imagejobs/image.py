@@ -6,9 +6,9 @@
                                             └─► the coded picture in a new file ─────────────────┴────────────┘
                                                 (image_rebuild)
 
-When rules meet, safe comes before upright, upright before right colours, right colours before small, and small before
-the format and the size that were asked for. An output is never larger than its input, and holds nothing of what its
-input held beside the picture but the names that `keep_metadata` asks for.
+When rules meet, safe comes before upright, upright before right colours, right colours before the floor of quality,
+that before small, and small before the format and the size that were asked for. An output is never larger than its
+input, and holds nothing of what its input held beside the picture but the names that `keep_metadata` asks for.
 """
 
 import dataclasses
@@ -22,12 +22,12 @@ from PIL.ImageFile import ImageFile
 from imagejobs import errors, image_animation, image_encoders, image_rebuild
 from imagejobs.image_animation import Animation
 from imagejobs.image_colour import in_eight_bits, in_srgb, png_colours
-from imagejobs.image_encoders import Coding, Still
+from imagejobs.image_encoders import Still
 from imagejobs.image_header import ImageHeader, check_limits, read_header
 from imagejobs.image_metadata import NO_NAMES, Names, read_names, tiff
 from imagejobs.image_reader import is_inexact, load, open_picture, read_orientation, read_profile, upright
 from imagejobs.image_rebuild_common import NotRebuildable
-from imagejobs.image_result import MEDIA_TYPES, CompressedImage
+from imagejobs.image_result import EXACT_SCORE, MEDIA_TYPES, Coding, CompressedImage
 from imagejobs.image_size import draft, fitting_size, resized
 from imagejobs.options import CompressionOptions
 
@@ -103,10 +103,13 @@ def _compress(body: bytes, header: ImageHeader, options: CompressionOptions) -> 
         # Pillow's reading of the size may differ from the header's in a forged file.
         check_limits(dataclasses.replace(header, width=picture.width, height=picture.height))
         source = _decode(picture, body, header, options)
-        coding = _smaller(picture, source, options)
+        still = _prepared(picture, source, options) if _is_still(picture, header, options) else None
+        coding = _smaller(picture, still, source, options)
+        content = still.content if still and header.format != "gif" else None
     if isinstance(coding, bytes):
-        return _result(Coding(coding, header.format, "", None, source.upright_size), "unchanged")
-    return _result(coding, "smaller" if coding.format == header.format else "converted")
+        kept = Coding(coding, header.format, "", None, source.upright_size, EXACT_SCORE)
+        return _result(kept, "unchanged", content, options)
+    return _result(coding, "smaller" if coding.format == header.format else "converted", content, options)
 
 
 def _decode(picture: ImageFile, body: bytes, header: ImageHeader, options: CompressionOptions) -> _Input:
@@ -126,7 +129,13 @@ def _stored_fitting_size(size: tuple[int, int], orientation: int, options: Compr
     return fitting_size(size, *(reversed(limits) if orientation in _SIDEWAYS else limits))
 
 
-def _result(coding: Coding, outcome: str) -> CompressedImage:
+def _is_still(picture: ImageFile, header: ImageHeader, options: CompressionOptions) -> bool:
+    """Tell whether `image_encoders` has codings of it, from pixels that are what is seen."""
+    is_kept_gif = (header.format, options.format) == ("gif", "keep")
+    return header.frames == 1 and not is_kept_gif and not is_inexact(picture, header)
+
+
+def _result(coding: Coding, outcome: str, content: str | None, options: CompressionOptions) -> CompressedImage:
     return CompressedImage(
         coding.body,
         coding.format,
@@ -135,23 +144,25 @@ def _result(coding: Coding, outcome: str) -> CompressedImage:
         outcome,
         coding.encoder or None,
         coding.encoder_quality,
+        score=None if coding.score is None or options.min_quality is None else round(coding.score, 2),
+        content=content,
     )
 
 
-def _smaller(picture: ImageFile, source: _Input, options: CompressionOptions) -> Coding | bytes:
+def _smaller(picture: ImageFile, still: Still | None, source: _Input, options: CompressionOptions) -> Coding | bytes:
     """Return a smaller coding, or else the coded picture in a new file.
 
     An upright RGB picture in its size takes the first coding only: when that is not smaller, the input was well
     compressed. One that has to be turned, converted or resized may go on to the last. There (a picture of a few bytes,
     or at the least quality already) the coded picture stays, and viewers turn it by the orientation that the new file
-    still carries.
+    still carries. It also stays where nothing smaller reaches the floor of quality.
 
     Raises:
         ImageUnreadable: Neither is possible: a damaged file is not handed on as it came.
     """
     kept = _rebuilt(source)
     must_change = source.orientation != 1 or picture.mode == "CMYK" or source.fitting_size != source.stored_size
-    codings = _codings(picture, source, options)
+    codings = _codings(picture, still, source, options)
     if kept is not None and not must_change:
         first = next(codings, None)
         if first and len(first.body) < len(kept):
@@ -164,7 +175,8 @@ def _smaller(picture: ImageFile, source: _Input, options: CompressionOptions) ->
         return smaller
     if kept is not None and must_change and not image_rebuild.has_slack(kept):
         return kept
-    damage = f"The {source.header.format.upper()} image is damaged: it can be read, but not made smaller"
+    floor = "" if options.min_quality is None else f" at min_quality {options.min_quality}"
+    damage = f"The {source.header.format.upper()} image is damaged: it can be read, but not made smaller{floor}"
     raise errors.ImageUnreadable(f"{damage}. Save it anew to upload it.")
 
 
@@ -177,13 +189,11 @@ def _rebuilt(source: _Input) -> bytes | None:
     return None
 
 
-def _codings(picture: ImageFile, source: _Input, options: CompressionOptions) -> Iterator[Coding]:
+def _codings(picture: ImageFile, still: Still | None, source: _Input, options: CompressionOptions) -> Iterator[Coding]:
     header = source.header
-    if is_inexact(picture, header):
-        return
-    if header.frames == 1 and (header.format, options.format) != ("gif", "keep"):
-        yield from image_encoders.encodings(_prepared(picture, source, options), options)
-    if header.frames > 1 or header.format == "gif":
+    if still:
+        yield from image_encoders.encodings(still, options)
+    if (header.frames > 1 or header.format == "gif") and not is_inexact(picture, header):
         yield from image_animation.encodings(_animation(picture, source, options), options)
 
 
@@ -193,7 +203,8 @@ def _prepared(picture: ImageFile, source: _Input, options: CompressionOptions) -
     sampling = JpegImagePlugin.get_sampling(picture) if as_stored else None
     eight_bits = picture if options.format == "keep" or source.colours else in_eight_bits(picture)
     ready, profile = _ready(eight_bits, source, options)
-    return Still(_bare(ready), header.format, header.lossless, sampling, profile, source.colours, source.exif)
+    bare, most_bytes = _bare(ready), len(source.body)
+    return Still(bare, header.format, header.lossless, sampling, profile, source.colours, source.exif, most_bytes)
 
 
 def _animation(picture: ImageFile, source: _Input, options: CompressionOptions) -> Animation:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from PIL import Image
 
 from imagejobs import image_png, image_webp
-from imagejobs.image_encoders import Coding
 from imagejobs.image_header import ImageHeader, read_header
 from imagejobs.image_quality import encoder_quality
 from imagejobs.image_reader import open_picture
+from imagejobs.image_result import EXACT_SCORE, Coding
 from imagejobs.options import CompressionOptions
 
 MAX_RECODED_PIXELS = 64_000_000
@@ -72,13 +72,14 @@ def encodings(animation: Animation, options: CompressionOptions) -> Iterator[Cod
     """Yield codings as WebP when that or "auto" is asked for, then in the animation's own format.
 
     None is yielded that would lose frames, timing, loop or exact pixels, and nothing that would need too much memory.
+    With a `min_quality` all of them are exact: frames are not scored.
     """
     header = animation.header
     if header.width * header.height * header.frames > MAX_RECODED_PIXELS:
         return
     to_webp = header.frames > 1 and options.format in {"webp", "auto"}
     for name in dict.fromkeys(["webp", header.format] if to_webp else [header.format]):
-        if coding := _checked(animation, name, options.quality):
+        if coding := _checked(animation, name, options.quality if options.min_quality is None else None):
             yield coding
 
 
@@ -104,11 +105,17 @@ def _visible_digest(frame: Image.Image) -> bytes:
     return hashlib.blake2b(frame.convert("RGBA").convert("RGBa").tobytes(), digest_size=16).digest()
 
 
-def _checked(animation: Animation, format_name: str, quality: int) -> Coding | None:
-    """Return a coding that was read back, or None when it does not hold what the original holds."""
+def _checked(animation: Animation, format_name: str, quality: int | None) -> Coding | None:
+    """Return a coding that was read back, or None when it does not hold what the original holds.
+
+    Args:
+        animation: The original.
+        format_name: Of the coding.
+        quality: 1 to 100, of a lossy coding; None when every pixel must stay.
+    """
     header = animation.header
     converted = format_name != header.format
-    exact = header.lossless and not converted and not animation.is_resized
+    exact = quality is None or (header.lossless and not converted and not animation.is_resized)
     wanted = read_timeline(animation, exact=exact)
     if converted and header.format == "gif":
         wanted = replace(wanted, loop=_plays(wanted.loop))
@@ -117,7 +124,7 @@ def _checked(animation: Animation, format_name: str, quality: int) -> Coding | N
         return None
     coded = Animation(coding.body, read_header(coding.body), lambda frame: frame)
     same = coded.header.frames == header.frames and read_timeline(coded, exact=exact) == wanted
-    return coding if same else None
+    return replace(coding, score=EXACT_SCORE if exact else None) if same else None
 
 
 def _plays(gif_loop: int | None) -> int:
@@ -125,7 +132,7 @@ def _plays(gif_loop: int | None) -> int:
     return min(gif_loop + 1, _MAX_LOOP) if gif_loop else 1 if gif_loop is None else 0
 
 
-def _encode(animation: Animation, timeline: Timeline, format_name: str, quality: int) -> Coding | None:
+def _encode(animation: Animation, timeline: Timeline, format_name: str, quality: int | None) -> Coding | None:
     file = io.BytesIO()
     with open_picture(animation.body, animation.header) as picture:
         if picture.info.get("default_image"):
@@ -141,7 +148,7 @@ def _encode(animation: Animation, timeline: Timeline, format_name: str, quality:
             first.save(file, format_name.upper(), append_images=others, **options)
     lossy = format_name == "webp" and not options["lossless"]
     encoder = "webp-lossless" if format_name == "webp" and not lossy else format_name
-    number = encoder_quality("webp", quality) if lossy else None
+    number = encoder_quality("webp", quality) if lossy and quality is not None else None
     return Coding(file.getvalue(), format_name, encoder, number, timeline.size)
 
 
@@ -152,7 +159,7 @@ def _frames(picture: Image.Image, animation: Animation) -> Iterator[Image.Image]
 
 
 def _save_options(
-    animation: Animation, timeline: Timeline, format_name: str, quality: int, *, changes: bool
+    animation: Animation, timeline: Timeline, format_name: str, quality: int | None, *, changes: bool
 ) -> dict[str, object]:
     options: dict[str, object] = {"save_all": True, "comment": b""}
     header, profile = animation.header, animation.profile
@@ -161,7 +168,7 @@ def _save_options(
     if timeline.loop is not None:
         options["loop"] = timeline.loop
     if format_name == "webp":
-        lossless = header.lossless and header.format == "webp"
+        lossless = quality is None or (header.lossless and header.format == "webp")
         options |= image_webp.options(None if lossless else quality, profile, animation.exif)
         options["allow_mixed"] = header.lossless and not lossless  # frames of flat colours are smaller without loss
     if format_name == "png":

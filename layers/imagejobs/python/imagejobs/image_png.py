@@ -44,17 +44,20 @@ def encode(
     return file.getvalue()
 
 
-def smaller_pictures(picture: Image.Image, *, has_profile: bool) -> Iterator[tuple[Image.Image, int]]:
-    """Yield what to code, with a level of zlib, for ever fewer bytes: the same pixels, rounded ones, few colours."""
+def smaller_pictures(picture: Image.Image, *, has_profile: bool) -> Iterator[tuple[Image.Image, int, bool]]:
+    """Yield what to code, for ever fewer bytes: the same pixels, rounded ones, few colours.
+
+    Each with a level of zlib, and whether all visible pixels are the same.
+    """
     exact = exact_and_small(picture, has_profile=has_profile)
-    yield exact, 0
+    yield exact, 0, True
     if _level_for(exact) < _MOST_LEVEL:
-        yield exact, _MOST_LEVEL
+        yield exact, _MOST_LEVEL, True
     if exact.mode in {"L", "LA", "RGB", "RGBA"}:
         explicit = with_alpha(exact)  # a transparent colour must not be rounded
-        yield from ((_rounded(explicit, bits), _MOST_LEVEL) for bits in _ROUNDED_BITS)
+        yield from ((_rounded(explicit, bits), _MOST_LEVEL, False) for bits in _ROUNDED_BITS)
     for count in _FEWER_COLOURS:
-        yield picture.convert("RGBA").quantize(count, Image.Quantize.FASTOCTREE), _MOST_LEVEL
+        yield picture.convert("RGBA").quantize(count, Image.Quantize.FASTOCTREE), _MOST_LEVEL, False
 
 
 def png_info(colours: Mapping[bytes, bytes]) -> PngImagePlugin.PngInfo:

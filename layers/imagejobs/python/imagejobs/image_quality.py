@@ -8,7 +8,8 @@ The table was measured on 2026-11-22 with Pillow 13.0, pyjpegli 0.3.2 and 13 pic
 docs/compression.md. AVIF's numbers are of speed 8; those of speed 10 differ by 1 at most.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 _QUALITIES = (10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)
 
@@ -19,6 +20,27 @@ _NUMBERS = {
     "webp": (1, 13, 31, 47, 61, 73, 79, 82, 85, 88, 92, 98, 100),
     "avif": (1, 22, 34, 41, 46, 50, 56, 60, 66, 72, 82, 94, 100),
 }
+
+
+_MEAN_SCORES = (6, 41, 56, 64, 69, 73, 77, 79, 81.5, 84, 87, 90, 93)
+"""SSIMULACRA2 of the mean picture at each of those qualities, from the same run."""
+
+
+def mean_score(quality: float) -> float:
+    """What the mean picture scores at a quality of the one scale, 10 to 100."""
+    return _interpolated(quality, _QUALITIES, _MEAN_SCORES)
+
+
+def quality_of_mean(score: float) -> float:
+    """At what quality the mean picture scores that; the ends of the scale stand for what lies beyond them."""
+    return _interpolated(score, _MEAN_SCORES, _QUALITIES)
+
+
+def _interpolated(value: float, from_points: Sequence[float], to_points: Sequence[float]) -> float:
+    within = min(max(value, from_points[0]), from_points[-1])
+    upper = max(1, bisect_left(from_points, within))
+    share = (within - from_points[upper - 1]) / (from_points[upper] - from_points[upper - 1])
+    return to_points[upper - 1] + share * (to_points[upper] - to_points[upper - 1])
 
 
 def encoder_quality(encoder: str, quality: int) -> int:

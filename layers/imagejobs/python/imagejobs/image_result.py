@@ -5,6 +5,10 @@ from dataclasses import dataclass
 OUTCOMES = frozenset({"smaller", "unchanged", "converted"})
 ENCODERS = frozenset({"jpeg", "jpegli", "webp", "webp-lossless", "avif", "png", "png-palette", "gif"})
 
+CONTENTS = frozenset({"photograph", "graphic"})
+EXACT_SCORE = 100.0
+"""SSIMULACRA2 of a picture and itself."""
+
 MEDIA_TYPES = {
     "jpeg": ("image/jpeg", "jpg"),
     "png": ("image/png", "png"),
@@ -13,6 +17,28 @@ MEDIA_TYPES = {
     "avif": ("image/avif", "avif"),
 }
 """Of each format that is handed out, its media type and the extension of a file name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """A coded picture.
+
+    Attributes:
+        body: Its bytes.
+        format: "jpeg", "png", "webp", "gif" or "avif".
+        encoder: One of `ENCODERS`.
+        encoder_quality: The number that the encoder was given; None when it takes none.
+        size: Width and height in pixels, upright.
+        score: SSIMULACRA2 against the picture it was made from; `EXACT_SCORE` when it was coded without loss, None when
+            that was not looked at.
+    """
+
+    body: bytes
+    format: str
+    encoder: str
+    encoder_quality: int | None
+    size: tuple[int, int]
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +57,9 @@ class CompressedImage:
         encoder: One of `ENCODERS`; None for "unchanged".
         encoder_quality: The number that the encoder was given; None when it takes none.
         cpu_ms: Milliseconds of CPU that it took, where that was measured.
+        score: SSIMULACRA2 against the picture that the encoder got, to two decimals, where `min_quality` asked for one;
+            100 for what was coded without loss, or not anew.
+        content: "photograph" or "graphic", of a still picture that was stored without loss as PNG or WebP; None else.
     """
 
     body: bytes
@@ -43,3 +72,5 @@ class CompressedImage:
     encoder: str | None = None
     encoder_quality: int | None = None
     cpu_ms: int | None = None
+    score: float | None = None
+    content: str | None = None

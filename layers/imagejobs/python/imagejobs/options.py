@@ -57,6 +57,8 @@ class CompressionOptions:
     Args:
         quality: 1 to 100, of lossy codings, the same seen quality in every format; at 80 a picture is hard to tell
             from the original side by side.
+        min_quality: 1 to 100, the SSIMULACRA2 score that every lossy coding must reach against the picture that it was
+            made from: where `quality` does not, the search goes up from there. None for no such floor.
         format: Of the output: the input's own ("keep"), one of three, or the smallest that a browser shows ("auto").
         effort: "normal", or "max" for smaller JPEGs at twice the CPU.
         max_width: Columns of the output at most; None for no limit. Nothing is enlarged.
@@ -77,6 +79,7 @@ class CompressionOptions:
     background: str = _option("ffffff", _read_colour)
     keep_metadata: bool = _option(False, _read_yes_or_no)  # noqa: FBT003 a default
     keep_wide_gamut: bool = _option(False, _read_yes_or_no)  # noqa: FBT003 a default
+    min_quality: int | None = _option(None, _read_number(1, 100))
 
     def __post_init__(self) -> None:
         for name, value in self.to_fields().items():

@@ -252,9 +252,9 @@ class RowWorker:
             return _after_error(image, _AttemptFailed("The service failed at this image; try again later."))
 
     def _compress(self, image: Record, clock: Clock) -> Attempt:
-        self.codec.start()
-        body = self._fetch(image["source_url"], clock)
         options = CompressionOptions.from_fields(image["options"])
+        self.codec.start(options)
+        body = self._fetch(image["source_url"], clock)
         compressed = self.codec.compress(body, options, clock.codec_deadline)
         key = image_key(image, compressed.body, compressed.extension)
         caching = f"public, max-age={YEAR_SECONDS}, immutable"
@@ -272,6 +272,8 @@ class RowWorker:
             "encoder": compressed.encoder,
             "encoder_quality": compressed.encoder_quality,
             "cpu_ms": compressed.cpu_ms,
+            "score": compressed.score,
+            "content": compressed.content,
         }
         return Attempt(image, columns, stored=ObjectVersion(key, version))
 

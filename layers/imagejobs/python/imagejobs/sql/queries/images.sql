@@ -81,13 +81,14 @@ WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(finished)s) AS f (
         image_id uuid, lease_token uuid, status text, error_code text, error_message text, image_url text, object_key text,
         format text, outcome text, width int, height int, bytes_before bigint, bytes_after bigint,
-        encoder text, encoder_quality int, cpu_ms int)
+        encoder text, encoder_quality int, cpu_ms int, score float8, content text)
 ), terminal AS (
     UPDATE compressed_images AS image
     SET status = f.status, error_code = f.error_code, error_message = f.error_message, image_url = f.image_url,
         object_key = f.object_key, format = f.format, outcome = f.outcome, width = f.width, height = f.height,
         bytes_before = f.bytes_before, bytes_after = f.bytes_after, encoder = f.encoder,
-        encoder_quality = f.encoder_quality, cpu_ms = f.cpu_ms, lease_token = NULL, leased_until = NULL
+        encoder_quality = f.encoder_quality, cpu_ms = f.cpu_ms, score = f.score, content = f.content,
+        lease_token = NULL, leased_until = NULL
     FROM finished AS f
     WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = f.lease_token
     RETURNING image.request_id, image.status, image.bytes_before, image.bytes_after
@@ -100,7 +101,7 @@ WITH terminal AS (
     SET status = same.status, error_code = same.error_code, error_message = same.error_message,
         image_url = same.image_url, object_key = same.object_key, format = same.format, outcome = same.outcome,
         width = same.width, height = same.height, bytes_before = same.bytes_before, bytes_after = same.bytes_after,
-        encoder = same.encoder, encoder_quality = same.encoder_quality,
+        encoder = same.encoder, encoder_quality = same.encoder_quality, score = same.score, content = same.content,
         cpu_ms = CASE same.status WHEN 'COMPLETED' THEN 0 END
     FROM compressed_images AS same, job_request AS job,
          unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
@@ -167,7 +168,7 @@ WHERE request_id = %(request_id)s AND status = 'FAILED';
 -- list_images --
 -- Keyset paging over the unique index.
 SELECT image_id, row_number, position, product_name, source_url, image_url, status, error_code, error_message,
-       format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms
+       format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content
 FROM compressed_images
 WHERE request_id = %(request_id)s AND (row_number, position) > (%(after_row)s, %(after_position)s)
 ORDER BY row_number, position LIMIT %(limit)s;
