@@ -589,6 +589,21 @@ def test_the_largest_page_fits_lambdas_payload(functions, database, bucket):
     assert len(json.dumps(answer)) < MAX_PAYLOAD_BYTES
 
 
+def test_a_page_over_lambdas_payload_ends_earlier_and_says_where_to_go_on(functions, database, bucket):
+    """The same in the characters that take the most bytes as JSON."""
+    url = f"{URL}?{'🖼' * MAX_URL_CHARACTERS}"[:MAX_URL_CHARACTERS]
+    rows = "".join(f"{number},{'🖼' * 500},{url}\n" for number in range(1, 61))
+    request_id, source = upload(database, bucket, (HEADER + rows).encode())
+    functions.invoke("fan_out", file_event(source))
+
+    answer = functions.invoke("api", api_event("images", request_id, query={"limit": "500"}))
+
+    assert MAX_PAYLOAD_BYTES / 2 < len(json.dumps(answer)) < MAX_PAYLOAD_BYTES
+    pages = pages_of(functions, request_id, limit="500")
+    assert [image["row_number"] for page in pages for image in page] == list(range(1, 61))
+    assert len(pages) == 2
+
+
 def test_a_job_that_waits_has_no_images_yet(functions, database, bucket):
     request_id, _ = upload(database, bucket, GOOD)
 
