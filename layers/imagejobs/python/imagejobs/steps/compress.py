@@ -314,8 +314,12 @@ def _settle(
     token: UUID,
     transaction: Transaction,
 ) -> int:
-    """The number of images that became COMPLETED by this."""
-    transaction.fetch_all("lock_jobs", {"request_ids": request_ids})
+    """The number of images that became COMPLETED by this.
+
+    What is counted comes last: until the commit, all other workers of the job wait for it.
+    """
+    if released:  # under the lock: a cancellation decides how long they rest
+        transaction.fetch_all("lock_jobs", {"request_ids": request_ids})
+        transaction.execute("release_images", {"released": json.dumps(released), "token": token})
     jobs = transaction.fetch_all("finish_images", {"finished": json.dumps(finished), "token": token})
-    transaction.execute("release_images", {"released": json.dumps(released), "token": token})
     return sum(job["completed"] for job in jobs)

@@ -14,16 +14,18 @@ WHERE job.request_id = %(request_id)s ORDER BY next.row_number;
 -- lease_images --
 -- Whoever holds the lease works on the image. Images whose earlier lease ran out without a word may be what killed
 -- the worker: they are granted apart from the others. A repeat with the same token, after a lost reply, gets the same.
+-- The job is looked up by itself: joined, Postgres finds images by the job alone as long as it has no statistics of them,
+-- and goes through all that are left of it for each row of the batch.
 WITH chosen AS (
     SELECT image.image_id
     FROM compressed_images AS image
-    JOIN job_request AS job USING (request_id)
     JOIN unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
       USING (request_id, row_number)
     WHERE image.status = 'PENDING' AND image.not_before <= now()
       AND (image.leased_until IS NULL OR image.leased_until < now() OR image.lease_token = %(token)s)
       AND (image.crashes > 0 OR coalesce(image.leased_until < now(), false)) = %(crashed)s
-      AND job.images_total IS NOT NULL AND job.finalizable_at IS NULL
+      AND (SELECT job.images_total IS NOT NULL AND job.finalizable_at IS NULL
+           FROM job_request AS job WHERE job.request_id = image.request_id)
     ORDER BY image.crashes, image.request_id, image.row_number, image.position
     LIMIT %(limit)s
     FOR UPDATE OF image SKIP LOCKED
@@ -90,6 +92,8 @@ WITH terminal AS (
 ), {count_terminal}
 
 -- count_terminal --
+-- The jobs are locked after their images, and so only until the commit that follows at once: all workers of a job wait
+-- for that lock. And always in the same order, so that two batches over the same jobs cannot deadlock.
 tally AS (
     SELECT request_id,
            count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
@@ -97,6 +101,8 @@ tally AS (
            coalesce(sum(bytes_before) FILTER (WHERE status = 'COMPLETED'), 0) AS before,
            coalesce(sum(bytes_after) FILTER (WHERE status = 'COMPLETED'), 0) AS after
     FROM terminal GROUP BY request_id
+), locked AS (
+    SELECT request_id FROM job_request WHERE request_id IN (SELECT request_id FROM tally) ORDER BY request_id FOR UPDATE
 )
 UPDATE job_request AS job
 SET images_completed = images_completed + tally.completed,
@@ -109,7 +115,7 @@ SET images_completed = images_completed + tally.completed,
     finalizable_at = coalesce(finalizable_at, CASE
         WHEN images_completed + images_failed + tally.completed + tally.failed = images_total THEN now() END),
     updated_at = now()
-FROM tally WHERE job.request_id = tally.request_id
+FROM tally JOIN locked USING (request_id) WHERE job.request_id = tally.request_id
 RETURNING tally.completed;
 
 -- list_named_objects --

@@ -100,7 +100,7 @@ WHERE request_id = %(request_id)s AND source_version IS NOT DISTINCT FROM %(sour
   AND (fan_out_leased_until IS NULL OR fan_out_leased_until < now() OR fan_out_token = %(token)s);
 
 -- lock_jobs --
--- Always in the same order, so that two batches over the same jobs cannot deadlock.
+-- Always in the same order, as `count_terminal` does it.
 SELECT request_id, generation FROM job_request
 WHERE request_id = ANY(%(request_ids)s::uuid[]) ORDER BY request_id FOR UPDATE;
 
