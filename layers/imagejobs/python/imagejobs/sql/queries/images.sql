@@ -146,10 +146,12 @@ WHERE request_id = %(request_id)s AND (row_number, position) > (%(after_row)s, %
 ORDER BY row_number, position LIMIT %(limit)s;
 
 -- list_expired_leases --
+-- Found first, then told apart: else Postgres may go through all images in the order of their rows to do both at once.
 SELECT DISTINCT image.request_id, image.row_number, job.generation, job.owner
-FROM compressed_images AS image JOIN job_request AS job USING (request_id)
-WHERE image.lease_token IS NOT NULL AND image.leased_until < now()
-LIMIT %(limit)s;
+FROM (
+    SELECT request_id, row_number FROM compressed_images
+    WHERE lease_token IS NOT NULL AND leased_until < now() ORDER BY leased_until LIMIT %(limit)s
+) AS image JOIN job_request AS job USING (request_id);
 
 -- clear_expired_leases --
 UPDATE compressed_images AS image SET lease_token = NULL, leased_until = NULL, crashes = crashes + 1
