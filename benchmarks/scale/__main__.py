@@ -24,7 +24,7 @@ def main() -> None:
         for run in runs:
             figures += result.write_result(bench, run.key, run.rows)
     figures += completions.figures(min(rows, completions.ROWS))
-    figures += plans.figures(10 * rows)
+    figures += plans.figures(max(10 * rows, plans.MIN_IMAGES))
     finish("scale", figures)
 
 

@@ -79,12 +79,13 @@ class Bench:
             self.functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
 
     @contextmanager
-    def function(self, name: str, max_images_out: int | None = None) -> Iterator[Function]:
+    def function(self, name: str, max_images_out: int | None = None, sqs_url: str | None = None) -> Iterator[Function]:
         """A process of the function whose code lies in functions/<name>.
 
         Args:
             name: The function's step.
             max_images_out: How far its fan-out may send ahead, in hundreds; by default as deployed.
+            sqs_url: Where it finds SQS; by default where all of AWS is.
         """
         environment = {
             **self._deployed_environment(name),
@@ -94,6 +95,8 @@ class Bench:
             "AWS_DEFAULT_REGION": self.info.region,
             "NO_PROXY": "*",
         }
+        if sqs_url:
+            environment["AWS_ENDPOINT_URL_SQS"] = sqs_url
         if max_images_out:
             environment["COMPRESS_CONCURRENCY"] = str(max_images_out // 100)
         with Function.start(f"functions/{name}", environment, self.state_dir / f"{name}.log") as function:

@@ -1,27 +1,21 @@
 """No row lost, none doubled: the fan-out's process is killed at a random moment, and the event is delivered again.
 
 Every run drops a sheet, kills the function's process within its invocation, and lets a fresh process have the
-redelivered event. Another process meanwhile takes every message from the row queue and keeps its row number. SQS
-delivers at least once, and so does the fan-out: rows that were sent before their cursor moved have two messages. What
-must hold: every row and image is in Postgres once, and has a message.
+redelivered event. A proxy before SQS, which no kill reaches, keeps the row number of every message that SQS accepts;
+SQS' own count must be the same. SQS delivers at least once, and so does the fan-out: rows that were sent before their
+cursor moved have two messages. What must hold: every row and image is in Postgres once, and has a message.
 """
 
-import json
-import multiprocessing
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
-from multiprocessing.connection import Connection
 from random import Random
-from urllib.parse import urlsplit
 
 from benchmarks.report import Figure
-from benchmarks.scale.bench import Bench, Event
-from benchmarks.scale.fan_out import Watch
+from benchmarks.scale.bench import Bench
+from benchmarks.scale.fan_out import Watch, messages_in
+from benchmarks.scale.witness import Witness, witnessing
 from imagejobs.steps.fan_out import SEND_IMAGES
-from local.ministack import client_options, session
 from reliability.waiting import until
 
 # An invocation's time, of which a sixth is its lease: a killed one's is over while the run waits.
@@ -31,7 +25,7 @@ SEED = 20_000
 
 STATE = """
 SELECT rows_staged, rows_total IS NOT NULL, rows_sent, rows_sent = rows_total,
-       coalesce(fan_out_leased_until < now(), true), request_id::text
+       coalesce(fan_out_leased_until < now(), true)
 FROM job_request WHERE source_key = %(key)s
 """
 IMAGES = """
@@ -61,13 +55,13 @@ class Run:
 def figures(bench: Bench, rows: int, kills: int) -> list[Figure]:
     """Kill as many times, at jobs of as many rows; prints a line a kill."""
     random, runs = Random(SEED), list[Run]()
-    with collecting(bench) as collector:
-        staging_seconds, seconds = _undisturbed_seconds(bench, rows, collector)
+    with witnessing(bench.info.endpoint_url) as witness:
+        staging_seconds, seconds = _undisturbed_seconds(bench, rows, witness)
         attempts = count()
         while len(runs) < kills:
             # Staging is the shorter part by far: every other kill falls into it.
             moment = random.uniform(0, seconds if len(runs) % 2 else staging_seconds)
-            run = _killed_run(bench, f"killed-{next(attempts)}", rows, moment, collector)
+            run = _killed_run(bench, f"killed-{next(attempts)}", rows, moment, witness)
             if run:
                 print(f"kill {len(runs) + 1}, {run}", flush=True)
                 runs.append(run)
@@ -83,23 +77,23 @@ def figures(bench: Bench, rows: int, kills: int) -> list[Figure]:
     ]
 
 
-def _undisturbed_seconds(bench: Bench, rows: int, collector: "Collector") -> tuple[float, float]:
+def _undisturbed_seconds(bench: Bench, rows: int, witness: Witness) -> tuple[float, float]:
     """How long staging and all of it take when nobody kills it: the moments are chosen in that time."""
     watch = Watch(bench, bench.drop(rows, "undisturbed"))
-    with bench.function("fan_out", max_images_out=rows) as function:
+    with bench.function("fan_out", max_images_out=rows, sqs_url=witness.url) as function:
         while not watch.sent:
             event = bench.next_event()
             bench.acknowledge(event, watch.invoke(function, event.content))
-    collector.take(bench.query(STATE, {"key": watch.key})[0][-1])
+    _take_messages(bench, witness)
     return watch.staging_seconds, watch.staging_seconds + watch.sending_seconds
 
 
-def _killed_run(bench: Bench, name: str, rows: int, moment_seconds: float, collector: "Collector") -> Run | None:
+def _killed_run(bench: Bench, name: str, rows: int, moment_seconds: float, witness: Witness) -> Run | None:
     """One kill; None when the invocation had ended by then, whose job then counts for nothing."""
     used = bench.query(USED)[0][0]
     key = bench.drop(rows, name)
     event = bench.next_event()
-    with bench.function("fan_out", max_images_out=rows) as function:
+    with bench.function("fan_out", max_images_out=rows, sqs_url=witness.url) as function:
         function.begin(event.content, INVOCATION_SECONDS)
         function.has_answered(moment_seconds)
         was_at_work = function.kill()
@@ -109,9 +103,8 @@ def _killed_run(bench: Bench, name: str, rows: int, moment_seconds: float, colle
     bench.sqs.change_message_visibility(
         QueueUrl=bench.info.upload_queue_url, ReceiptHandle=event.receipt, VisibilityTimeout=0
     )
-    _finish(bench, key, rows, bench.next_event())
-    ((*_, request_id),) = bench.query(STATE, {"key": key})
-    messages = collector.take(request_id)
+    _finish(bench, key, rows, witness)
+    messages = _take_messages(bench, witness)
     if not was_at_work:
         return None
     ((images, distinct, last_row),) = bench.query(IMAGES, {"key": key})
@@ -134,65 +127,28 @@ def _phase(bench: Bench, key: str) -> str:
 
 
 def _has_no_owner(bench: Bench, key: str) -> bool:
-    return all(is_over for *_, is_over, _ in bench.query(STATE, {"key": key}))
+    return all(is_over for *_, is_over in bench.query(STATE, {"key": key}))
 
 
-def _finish(bench: Bench, key: str, rows: int, event: Event) -> None:
-    """Work on the event, and on those that are handed over, until every row is sent."""
-    with bench.function("fan_out", max_images_out=rows) as function:
-        while True:
+def _finish(bench: Bench, key: str, rows: int, witness: Witness) -> None:
+    """Work on the event that comes again, and on those that are handed over, until every row is sent."""
+    with bench.function("fan_out", max_images_out=rows, sqs_url=witness.url) as function:
+        is_sent = False
+        while not is_sent:
+            event = bench.next_event()
             function.begin(event.content, INVOCATION_SECONDS)
             bench.acknowledge(event, function.answer())
-            if all(is_sent for _, _, _, is_sent, *_ in bench.query(STATE, {"key": key})):
-                return
-            event = bench.next_event()
+            ((*_, is_sent, _),) = bench.query(STATE, {"key": key})
 
 
-@dataclass(frozen=True, slots=True)
-class Collector:
-    """The process that takes all messages of the row queue."""
+def _take_messages(bench: Bench, witness: Witness) -> Counter[int]:
+    """Row numbers of the messages that the row queue has, with how often each is there; it is empty afterwards.
 
-    pipe: Connection
-
-    def take(self, request_id: str) -> Counter[int]:
-        """Row numbers of a job's messages, with how often each came, once there are no more."""
-        self.pipe.send(request_id)
-        messages: Counter[int] = self.pipe.recv()
-        return messages
-
-
-@contextmanager
-def collecting(bench: Bench) -> Iterator[Collector]:
-    """Take messages in a process of its own until the block ends."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    arguments = (bench.info.endpoint_url, bench.info.row_queue_url, theirs)
-    process = context.Process(target=_collect, args=arguments, daemon=True)
-    process.start()
-    try:
-        yield Collector(ours)
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _collect(endpoint_url: str, queue_url: str, pipe: Connection) -> None:
-    """Answer for a job when the queue was found empty after it was asked for."""
-    sqs = session().client("sqs", **client_options(urlsplit(endpoint_url).port or 0))
-    jobs: dict[str, Counter[int]] = {}
-    asked: str | None = None
-    while True:
-        messages = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=0).get(
-            "Messages", []
-        )
-        for message in messages:
-            row = json.loads(message["Body"])
-            jobs.setdefault(row["request_id"], Counter())[row["row_number"]] += 1
-        if messages:
-            entries = [{"Id": str(n), "ReceiptHandle": each["ReceiptHandle"]} for n, each in enumerate(messages)]
-            sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries)  # type: ignore[arg-type]
-        elif asked:
-            pipe.send(jobs.pop(asked, Counter()))
-            asked = None
-        elif pipe.poll(0.2):
-            asked = pipe.recv()
+    Raises:
+        SystemExit: The queue has another number of messages than were seen on their way.
+    """
+    messages, waiting = witness.take(), messages_in(bench)
+    if messages.total() != waiting:
+        raise SystemExit(f"{messages.total()} messages were seen on their way; {waiting} are in the queue.")
+    bench.sqs.purge_queue(QueueUrl=bench.info.row_queue_url)
+    return messages

@@ -21,6 +21,7 @@ from imagejobs.queries import statement
 from imagejobs.steps.fan_out import SEND_IMAGES
 
 JOBS = 10
+MIN_IMAGES = 100_000  # fewer fit into so few pages that Postgres needs no index
 OUT_IMAGES = 2_000  # sent and not done, of the open job: as many as twenty workers may have
 LEASED_IMAGES = 100
 EXPIRED_IMAGES = 20

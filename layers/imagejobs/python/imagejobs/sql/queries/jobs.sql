@@ -166,7 +166,8 @@ UPDATE job_request AS job SET rows_sent = 0, updated_at = now()
 WHERE settled_at IS NULL AND status = 'PROCESSING' AND finalizable_at IS NULL AND rows_sent > 0
   AND updated_at < now() - make_interval(secs => %(older_than_seconds)s)
   AND NOT EXISTS (SELECT FROM compressed_images AS image
-                  WHERE image.request_id = job.request_id AND image.lease_token IS NOT NULL);
+                  WHERE image.request_id = job.request_id AND image.status = 'PENDING'
+                    AND image.lease_token IS NOT NULL);
 
 -- begin_generation --
 -- What is left to do decides where it begins: rows to be sent again, or nothing but the finished CSV. A fan-out that
