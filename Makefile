@@ -17,7 +17,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens test check bench bench-codec bench-sandbox long reliability security-report clean lock
+.PHONY: help demo run verify redrive tokens test check bench bench-codec bench-sandbox bench-scale long reliability security-report clean lock
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -59,6 +59,9 @@ bench-codec: $(DEV) ## Bytes at equal seen quality and CPU of every encoder; COR
 
 bench-sandbox: $(DEV) ## CPU and memory of decoding in a process of its own; ROUNDS=, CHECK=1 fails over the target
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.sandbox
+
+bench-scale: $(DEV) ## A million rows: memory, rates, kills, one hot job, query plans; ROWS=, CHECK=1 fails on a missed target
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.scale
 
 long: $(DEV) ## Tests that take minutes: kills, faults, long runs, fuzzing; FUZZ_SECONDS=60 a target
 	$(BIN)/pytest -s -m long

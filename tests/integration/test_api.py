@@ -24,7 +24,7 @@ from tests.integration.handlers import (
     raw_upload_event,
     upload_event,
 )
-from tests.integration.jobs import HEADER, executions, images_of, job_of, query, received, sheet, upload
+from tests.integration.jobs import HEADER, executions, images_of, job_of, query, received, sheet, upload, urls
 
 URL = "https://images.shop.example/chair.jpg"
 GOOD = sheet(URL)
@@ -377,7 +377,7 @@ def test_the_status_is_in_utc_whatever_zone_the_database_keeps(functions, databa
 
 
 def test_the_status_of_a_job_in_work_never_says_100(functions, database, bucket):
-    request_id, source = upload(database, bucket, sheet(*[URL] * 3))
+    request_id, source = upload(database, bucket, sheet(*urls(3)))
     functions.invoke("fan_out", file_event(source))
     assert status_of(functions, request_id)["status"] == "PROCESSING"
 
@@ -388,7 +388,7 @@ def test_the_status_of_a_job_in_work_never_says_100(functions, database, bucket)
 
 
 def test_the_status_of_a_job_that_ended(functions, database, bucket):
-    request_id = run_to_the_end(functions, database, bucket, f"{URL}, {URL}", URL, "", failing={(1, 2)})
+    request_id = run_to_the_end(functions, database, bucket, f"{URL}, {URL}?2", f"{URL}?3", "", failing={(1, 2)})
 
     status = status_of(functions, request_id)
 
@@ -589,6 +589,21 @@ def test_the_largest_page_fits_lambdas_payload(functions, database, bucket):
 
     assert len(content_of(answer)["images"]) == MAX_PAGE_IMAGES == 500
     assert len(json.dumps(answer)) < MAX_PAYLOAD_BYTES
+
+
+def test_a_page_over_lambdas_payload_ends_earlier_and_says_where_to_go_on(functions, database, bucket):
+    """The same in the characters that take the most bytes as JSON."""
+    url = f"{URL}?{'🖼' * MAX_URL_CHARACTERS}"[:MAX_URL_CHARACTERS]
+    rows = "".join(f"{number},{'🖼' * 500},{url}\n" for number in range(1, 61))
+    request_id, source = upload(database, bucket, (HEADER + rows).encode())
+    functions.invoke("fan_out", file_event(source))
+
+    answer = functions.invoke("api", api_event("images", request_id, query={"limit": "500"}))
+
+    assert MAX_PAYLOAD_BYTES / 2 < len(json.dumps(answer)) < MAX_PAYLOAD_BYTES
+    pages = pages_of(functions, request_id, limit="500")
+    assert [image["row_number"] for page in pages for image in page] == list(range(1, 61))
+    assert len(pages) == 2
 
 
 def test_a_job_that_waits_has_no_images_yet(functions, database, bucket):

@@ -1,5 +1,8 @@
 """SQS: what is sent, sent again, and shown again."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
 from uuid import uuid4
 
 import boto3
@@ -7,8 +10,9 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
 
+from imagejobs import queues
 from imagejobs.bucket import ObjectVersion
-from imagejobs.queues import MAX_VISIBILITY_SECONDS, SEND_ATTEMPTS, Message, MessagesNotSent, Queue, Row
+from imagejobs.queues import MAX_VISIBILITY_SECONDS, SEND_ATTEMPTS, SENDERS, Message, MessagesNotSent, Queue, Row
 from tests.integration.handlers import load_event
 from tests.integration.jobs import received, rows_in
 
@@ -66,7 +70,7 @@ def test_every_row_is_rung_for_once(row_queue, count):
     row_queue.ring_rows(rows(count))
 
     messages = received(row_queue)
-    assert rows_in(messages) == list(range(1, count + 1))
+    assert sorted(rows_in(messages)) == list(range(1, count + 1))  # batches overtake each other
     assert {message.row.request_id for message in messages} <= {JOB}
 
 
@@ -79,17 +83,21 @@ def test_rows_are_in_the_message_group_of_their_caller(row_queue):
     assert [message["Attributes"]["MessageGroupId"] for message in answer["Messages"]] == ["shop", "other-shop"]
 
 
-def test_rows_go_in_batches_of_ten(stubbed):
-    queue, stub = stubbed
-    ten = [entry(index, index + 1) for index in range(10)]
-    rest = [entry(index, index + 11) for index in range(2)]
-    for batch in (ten, rest):
-        accepted = [{"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "0" * 32} for entry in batch]
-        stub.add_response(
-            "send_message_batch", {"Successful": accepted, "Failed": []}, {"QueueUrl": URL, "Entries": batch}
-        )
+def test_rows_go_in_batches_of_ten_and_several_at_a_time(monkeypatch, row_queue):
+    """No batch is answered before as many as there are senders wait for it."""
+    together, batches = Barrier(SENDERS, timeout=10), []
 
-    queue.ring_rows(rows(12))
+    def send(**parameters):
+        batches.append(parameters["Entries"])
+        together.wait()
+        return {}
+
+    monkeypatch.setattr(row_queue._client, "send_message_batch", send)
+    row_queue.ring_rows(rows(10 * SENDERS - 3))
+
+    assert sorted(map(len, batches)) == [7] + [10] * (SENDERS - 1)
+    bodies = [json.loads(entry["MessageBody"])["row_number"] for batch in batches for entry in batch]
+    assert sorted(bodies) == list(range(1, 10 * SENDERS - 2))
 
 
 def test_only_the_entries_that_were_refused_are_sent_again(stubbed):
@@ -111,14 +119,29 @@ def test_entries_that_are_refused_again_and_again_are_reported(stubbed):
         queue.ring_rows(rows(3))
 
 
-def test_after_a_batch_that_was_not_sent_no_other_follows(stubbed):
-    """The sender's cursor stays before the batch, and all of them are sent again."""
-    queue, stub = stubbed
-    for _ in range(SEND_ATTEMPTS):
-        answer(stub, sent=range(10), failed=range(10))
+def test_after_a_batch_that_was_not_sent_no_other_is_begun(monkeypatch, row_queue):
+    """The sender's cursor stays before all of them, and all are sent again."""
+    begun, given_up = set(), Event()
 
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, *args, **options):
+            given_up.set()
+            super().shutdown(*args, **options)
+
+    def refuse_the_first(**parameters):
+        first = json.loads(parameters["Entries"][0]["MessageBody"])["row_number"]
+        begun.add(first)
+        if first > 1:
+            given_up.wait(10)
+            return {}
+        return {"Failed": [{"Id": entry["Id"]} for entry in parameters["Entries"]]}
+
+    monkeypatch.setattr(queues, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(row_queue._client, "send_message_batch", refuse_the_first)
     with pytest.raises(MessagesNotSent, match="10 of 10"):
-        queue.ring_rows(rows(20))
+        row_queue.ring_rows(rows(1_000))
+
+    assert len(begun) <= SENDERS + 1
 
 
 @pytest.mark.parametrize(

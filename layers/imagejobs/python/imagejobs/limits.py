@@ -12,8 +12,10 @@ SHEET_LIMITS = SheetLimits(max_rows=1_000_000, max_bytes=256 * 1024 * 1024)
 # One image: sixteen of these are in transfer at once in a worker's memory, beside those that are decoded.
 MAX_IMAGE_BYTES = 25 * 1024 * 1024
 
-# A page of a job's images: with URLs of the longest kind, within Lambda's answer of 6 MB.
+# A page of a job's images, and what it may come to in Lambda's answer, which has 6 MB at most: 500 of the longest URLs
+# fit in ASCII, while another character may take 14 bytes, as JSON within JSON.
 MAX_PAGE_IMAGES = 500
+MAX_PAGE_BYTES = 5_000_000
 
 # Images of one job that are sent and not done, for each compression Lambda: some twenty seconds' work. It bounds how
 # long another job's rows wait behind them; half of it must keep all Lambdas busy until the fan-out has sent more.

@@ -3,8 +3,10 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 BATCH_MESSAGES = 10  # SQS takes ten entries a batch
+# Batches on their way at once: one takes SQS some 10 ms, and a boto3 client keeps ten connections.
+SENDERS = 8
 SEND_ATTEMPTS = 3
 # SQS hides a message for 12 hours at most, counted from its receipt; one of them is for the work before.
 MAX_VISIBILITY_SECONDS = 39_600
@@ -101,17 +105,23 @@ class Queue:
         return cls(boto3.client("sqs"), required(setting))
 
     def ring_rows(self, rows: Sequence[Row], delay_seconds: int = 0) -> None:
-        """Send one message a row, each in the message group of its caller, to be seen after a delay.
+        """Send one message a row, each in the message group of its caller, several batches at a time.
 
-        That makes a standard queue a fair one: messages of a caller with few in work come before those of one with
+        Args:
+            rows: To be looked at.
+            delay_seconds: Until the messages are seen, 900 at most.
+
+        The group makes a standard queue a fair one: messages of a caller with few in work come before those of one with
         many (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html).
 
         Raises:
-            MessagesNotSent: SQS still refuses some after three attempts.
+            MessagesNotSent: SQS still refuses some after three attempts; any of the others may have been sent.
         """
-        for start in range(0, len(rows), BATCH_MESSAGES):
-            batch = enumerate(rows[start : start + BATCH_MESSAGES])
-            self._send([_row_entry(index, row, delay_seconds) for index, row in batch])
+        batches = [rows[start : start + BATCH_MESSAGES] for start in range(0, len(rows), BATCH_MESSAGES)]
+        with ThreadPoolExecutor(SENDERS) as pool:
+            # Leaving it by an error cancels what is not begun.
+            for _ in pool.map(partial(self._send_rows, delay_seconds), batches):
+                pass
 
     def ring_file(self, source: ObjectVersion) -> None:
         """Send the S3 event of `source` again.
@@ -137,6 +147,9 @@ class Queue:
         """
         with suppress(BotoCoreError, ClientError):
             self.show_again(message, 10 * 3 ** (message.receive_count - 1))
+
+    def _send_rows(self, delay_seconds: int, batch: Sequence[Row]) -> None:
+        self._send([_row_entry(index, row, delay_seconds) for index, row in enumerate(batch)])
 
     def _send(self, entries: "Sequence[SendMessageBatchRequestEntryTypeDef]") -> None:
         """One batch; entries that SQS lists under `Failed` are sent again."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
+from itertools import accumulate
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -29,7 +30,7 @@ from imagejobs.errors import (
     SheetTooLarge,
 )
 from imagejobs.jobs import owned_job, result_url, totals
-from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
+from imagejobs.limits import MAX_PAGE_BYTES, MAX_UPLOAD_BYTES, SHEET_LIMITS
 from imagejobs.options import CompressionOptions
 from imagejobs.sheet import check_sheet
 from imagejobs.upload_form import UploadForm
@@ -195,7 +196,7 @@ def list_images(
         owner: The caller's name.
         request_id: The job.
         after: Row number and position of the last image of the page before; (0, 0) for the first page.
-        limit: Images a page, 1 to `MAX_PAGE_IMAGES`.
+        limit: Images a page, 1 to `MAX_PAGE_IMAGES`; a page over `MAX_PAGE_BYTES` ends before that.
 
     Returns:
         `images`, and `next`: the `after` of the following page as "row-position", None on the last one.
@@ -211,9 +212,15 @@ def list_images(
         "limit": limit + 1,
     }
     rows = database.fetch_all("list_images", parameters)
-    page = rows[:limit]
-    following = f"{page[-1]['row_number']}-{page[-1]['position']}" if len(rows) > limit else None
-    return {"images": [{**image, "image_id": str(image["image_id"])} for image in page], "next": following}
+    page = _fitting([{**image, "image_id": str(image["image_id"])} for image in rows[:limit]])
+    following = f"{page[-1]['row_number']}-{page[-1]['position']}" if len(rows) > len(page) else None
+    return {"images": page, "next": following}
+
+
+def _fitting(images: list[Row]) -> list[Row]:
+    """As many of the images, from the first on, as Lambda answers at once: its answer is JSON with JSON in it."""
+    sizes = accumulate(len(json.dumps(json.dumps(image))) for image in images)
+    return [image for image, size_bytes in zip(images, sizes, strict=True) if size_bytes <= MAX_PAGE_BYTES]
 
 
 def _timestamp(moment: datetime) -> str:

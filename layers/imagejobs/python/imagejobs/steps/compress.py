@@ -379,8 +379,12 @@ def _settle(
     request_ids: Sequence[UUID],
     transaction: Transaction,
 ) -> int:
-    """The number of images that became COMPLETED by this."""
-    transaction.fetch_all("lock_jobs", {"request_ids": request_ids})
+    """The number of images that became COMPLETED by this.
+
+    What is counted comes last: until the commit, all other workers of the job wait for it.
+    """
+    if released:  # under the lock: a cancellation decides how long they rest
+        transaction.fetch_all("lock_jobs", {"request_ids": request_ids})
+        transaction.execute("release_images", {"released": json.dumps(released)})
     jobs = transaction.fetch_all("finish_images", {"finished": json.dumps(finished)})
-    transaction.execute("release_images", {"released": json.dumps(released)})
     return sum(job["completed"] for job in jobs)

@@ -25,17 +25,19 @@ WHERE job.request_id = %(request_id)s ORDER BY next.row_number;
 -- lease_images --
 -- Whoever holds the lease works on the image. Images whose earlier lease ran out without a word may be what killed
 -- the worker: they are granted apart from the others. A repeat with the same token, after a lost reply, gets the same.
+-- The job is looked up by itself: joined, Postgres finds images by the job alone as long as it has no statistics of them,
+-- and goes through all that are left of it for each row of the batch.
 WITH chosen AS (
     SELECT image.image_id
     FROM compressed_images AS image
-    JOIN job_request AS job USING (request_id)
     JOIN unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
       USING (request_id, row_number)
     WHERE image.status = 'PENDING' AND image.not_before <= now()
       AND (image.leased_until IS NULL OR image.leased_until < now() OR image.lease_token = %(token)s)
       AND (image.crashes > 0 OR coalesce(image.leased_until < now(), false)) = %(crashed)s
-      AND job.images_total IS NOT NULL AND job.finalizable_at IS NULL
       AND image.same_as_row_number IS NULL
+      AND (SELECT job.images_total IS NOT NULL AND job.finalizable_at IS NULL
+           FROM job_request AS job WHERE job.request_id = image.request_id)
     ORDER BY image.crashes, image.request_id, image.row_number, image.position
     LIMIT %(limit)s
     FOR UPDATE OF image SKIP LOCKED
@@ -124,6 +126,8 @@ WITH terminal AS (
 ), {count_terminal}
 
 -- count_terminal --
+-- The jobs are locked after their images, and so only until the commit that follows at once: all workers of a job wait
+-- for that lock. And always in the same order, so that two batches over the same jobs cannot deadlock.
 tally AS (
     SELECT request_id,
            count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
@@ -131,6 +135,8 @@ tally AS (
            coalesce(sum(bytes_before) FILTER (WHERE status = 'COMPLETED'), 0) AS before,
            coalesce(sum(bytes_after) FILTER (WHERE status = 'COMPLETED'), 0) AS after
     FROM terminal GROUP BY request_id
+), locked AS (
+    SELECT request_id FROM job_request WHERE request_id IN (SELECT request_id FROM tally) ORDER BY request_id FOR UPDATE
 )
 UPDATE job_request AS job
 SET images_completed = images_completed + tally.completed,
@@ -143,7 +149,7 @@ SET images_completed = images_completed + tally.completed,
     finalizable_at = coalesce(finalizable_at, CASE
         WHEN images_completed + images_failed + tally.completed + tally.failed = images_total THEN now() END),
     updated_at = now()
-FROM tally WHERE job.request_id = tally.request_id
+FROM tally JOIN locked USING (request_id) WHERE job.request_id = tally.request_id
 RETURNING tally.completed;
 
 -- list_named_objects --
@@ -174,10 +180,12 @@ WHERE request_id = %(request_id)s AND (row_number, position) > (%(after_row)s, %
 ORDER BY row_number, position LIMIT %(limit)s;
 
 -- list_expired_leases --
+-- Found first, then told apart: else Postgres may go through all images in the order of their rows to do both at once.
 SELECT DISTINCT image.request_id, image.row_number, job.generation, job.owner
-FROM compressed_images AS image JOIN job_request AS job USING (request_id)
-WHERE image.lease_token IS NOT NULL AND image.leased_until < now()
-LIMIT %(limit)s;
+FROM (
+    SELECT request_id, row_number FROM compressed_images
+    WHERE lease_token IS NOT NULL AND leased_until < now() ORDER BY leased_until LIMIT %(limit)s
+) AS image JOIN job_request AS job USING (request_id);
 
 -- clear_expired_leases --
 UPDATE compressed_images AS image SET lease_token = NULL, leased_until = NULL, crashes = crashes + 1

@@ -100,7 +100,7 @@ WHERE request_id = %(request_id)s AND source_version IS NOT DISTINCT FROM %(sour
   AND (fan_out_leased_until IS NULL OR fan_out_leased_until < now() OR fan_out_token = %(token)s);
 
 -- lock_jobs --
--- Always in the same order, so that two batches over the same jobs cannot deadlock.
+-- Always in the same order, as `count_terminal` does it.
 SELECT request_id, generation FROM job_request
 WHERE request_id = ANY(%(request_ids)s::uuid[]) ORDER BY request_id FOR UPDATE;
 
@@ -166,7 +166,8 @@ UPDATE job_request AS job SET rows_sent = 0, updated_at = now()
 WHERE settled_at IS NULL AND status = 'PROCESSING' AND finalizable_at IS NULL AND rows_sent > 0
   AND updated_at < now() - make_interval(secs => %(older_than_seconds)s)
   AND NOT EXISTS (SELECT FROM compressed_images AS image
-                  WHERE image.request_id = job.request_id AND image.lease_token IS NOT NULL);
+                  WHERE image.request_id = job.request_id AND image.status = 'PENDING'
+                    AND image.lease_token IS NOT NULL);
 
 -- begin_generation --
 -- What is left to do decides where it begins: rows to be sent again, or nothing but the finished CSV. A fan-out that
