@@ -12,11 +12,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from benchmarks.origin import serving
 from benchmarks.pictures import jpegs
 from benchmarks.report import Figure, finish
 from benchmarks.shop import upload, wait_until_done
+from imagejobs.codec import MALLOC
 from imagejobs.image import compress
 from imagejobs.options import CompressionOptions
 from local.stack import Options, Stack, StackInfo
@@ -59,7 +61,8 @@ def run_job(info: StackInfo, origin: str, images: int) -> float:
 
 def run_loop(pictures: Sequence[bytes], images: int) -> float:
     """Seconds that one process a core takes for as many pictures, from memory to memory."""
-    with multiprocessing.get_context("spawn").Pool(cores()) as pool:
+    # Memory is managed as in the codec's process, without which the loop would be slower by a fifth.
+    with patch.dict(os.environ, MALLOC), multiprocessing.get_context("spawn").Pool(cores()) as pool:
         pool.map(_compress, [pictures[0]] * cores(), chunksize=1)
         started = time.monotonic()
         pool.map(_compress, [pictures[n % len(pictures)] for n in range(images)], chunksize=4)

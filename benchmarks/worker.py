@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from unittest.mock import patch
 
 import boto3
 import psutil
@@ -29,6 +30,7 @@ from benchmarks.origin import serving
 from benchmarks.pictures import jpegs
 from benchmarks.report import Figure, finish
 from benchmarks.shop import upload, wait_until_done
+from imagejobs.codec import MALLOC
 from imagejobs.image import compress
 from imagejobs.options import CompressionOptions
 from local.stack import Options, Stack, StackInfo
@@ -204,11 +206,12 @@ def receive(queue: "SQSClient", url: str, messages: int) -> list[dict[str, Any]]
 
 @contextmanager
 def pinned(core: int, run: Callable[[Connection, T], None], given: T) -> Iterator[Connection]:
-    """A process on one core that answers what it is asked until the block ends."""
+    """A process on one core that answers what it is asked until the block ends, its memory managed as the codec's."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_pin, args=(core, run, theirs, given))
-    process.start()
+    with patch.dict(os.environ, MALLOC):
+        process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
     try:
         yield ours

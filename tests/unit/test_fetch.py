@@ -28,10 +28,10 @@ from imagejobs.fetch import (
     MAX_REST_SECONDS,
     MAX_RETRY_AFTER_SECONDS,
     REQUESTS_PER_HOST,
-    USER_AGENT,
     Fetched,
     Fetcher,
 )
+from imagejobs.settings import USER_AGENT
 from tests.unit.fetch_helpers import Origin, destinations, http_answer, origin, says, trickles
 
 PICTURE = os.urandom(700_000)

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from imagejobs.errors import OriginUnavailable, UrlRefused
-from imagejobs.fetch import USER_AGENT, Fetcher, Posted
+from imagejobs.fetch import Fetcher, Posted
+from imagejobs.settings import USER_AGENT
 from tests.unit.fetch_helpers import destinations, http_answer, origin, patch_resolver, says, trickles
 
 BODY = b'{"a": "\xc3\xbc"}'

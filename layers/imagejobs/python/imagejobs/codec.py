@@ -52,9 +52,10 @@ _MAX_JSON_BYTES = 2_000
 _MAX_MESSAGE_CHARACTERS = 300
 _READ_BYTES = 1 << 20
 _MAX_CPU_MS = 3_600_000
-# Glibc gives freed memory back at once when nothing else lies on top of it, as in the child: getting it anew for
-# every picture took a fifth of the CPU.
-_MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+"""Of the child's environment. Glibc gives freed memory back at once when nothing else lies on top of it, as there:
+getting it anew for every picture took a fifth of the CPU."""
+
 # numpy's linear algebra else starts one for each core, which the child may not.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 _ERRORS = {error.code: error for error in (CodecFailed, FormatUnsupported, ImageTooLarge, ImageUnreadable)}
@@ -272,7 +273,7 @@ def _environment() -> dict[str, str]:
     """What Python needs to start and to import, and nothing of this process's environment: AWS keys are in there."""
     libraries = f"{sys.base_prefix}/lib"  # where Lambda's interpreter has its own
     modules = os.pathsep.join(filter(None, sys.path))
-    return {"LANG": "C.UTF-8", "LD_LIBRARY_PATH": libraries, "PYTHONPATH": modules, **_MALLOC, **_ONE_THREAD}
+    return {"LANG": "C.UTF-8", "LD_LIBRARY_PATH": libraries, "PYTHONPATH": modules, **MALLOC, **_ONE_THREAD}
 
 
 def _kind(options: CompressionOptions) -> Sequence[str]:

@@ -34,11 +34,11 @@ from imagejobs.addresses import Target, check_url, resolve
 from imagejobs.destinations import ANY_PUBLIC_HOST, Destinations
 from imagejobs.errors import ImageError, ImageTooLarge, OriginRefused, OriginUnavailable, UrlRefused
 from imagejobs.hosts import IPAddress
+from imagejobs.settings import USER_AGENT
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-USER_AGENT = "ImageProcessingAPI/1.0"
 MAX_REDIRECTS = 3
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 # RFC 9110 (408, 429), RFC 8470 (425): the same request may succeed later. So may every 5xx.

@@ -7,6 +7,9 @@ from typing import TypeVar
 from imagejobs.destinations import Destinations, EntryInvalid, HostList, parse_origins
 from imagejobs.limits import IMAGES_OUT_PER_WORKER, MEGABYTES_PER_VCPU
 
+USER_AGENT = "ImageProcessingAPI/1.0"
+"""What the service calls itself to other servers."""
+
 Parsed = TypeVar("Parsed")
 
 
