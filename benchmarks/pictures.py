@@ -4,11 +4,12 @@ import io
 import os
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 MEGAPIXELS = (1.5, 2.0)
 RENDERED_SIZE = (1500, 1150)
+GRAIN_LEVELS = 4  # standard deviation, of 255
 
 
 def jpegs() -> list[bytes]:
@@ -25,8 +26,14 @@ def _megapixels(body: bytes) -> float:
 
 
 def _render(path: Path) -> bytes:
-    """A sample in the benchmark's size, as a studio would save it."""
+    """A sample in the benchmark's size, as a studio would save it.
+
+    Samples are rendered, and so without the grain of a sensor: with it they have the bytes and take the CPU of photographs
+    of that size, without it a third of the bytes and two thirds of the CPU.
+    """
     file = io.BytesIO()
     with Image.open(path) as picture:
-        ImageOps.fit(picture.convert("RGB"), RENDERED_SIZE).save(file, "JPEG", quality=93)
+        smooth = ImageOps.fit(picture.convert("RGB"), RENDERED_SIZE)
+    grain = Image.effect_noise(RENDERED_SIZE, GRAIN_LEVELS).convert("RGB")
+    ImageChops.add(smooth, grain, offset=-128).save(file, "JPEG", quality=93)
     return file.getvalue()
