@@ -2,7 +2,7 @@
 
 Each coding that is handed out is decoded and scored anew, against the upload; none may score less than the floor.
 
-    OPENBLAS_NUM_THREADS=1 CORPUS_DIR=dir python -m benchmarks.codec_floor      CHECK=1 to fail over a target
+    OPENBLAS_NUM_THREADS=1 CORPUS_DIR=dir python -m benchmarks.codec_floor    with the layer on the path; CHECK=1
 """
 
 import io

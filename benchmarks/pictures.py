@@ -28,8 +28,8 @@ def _megapixels(body: bytes) -> float:
 def _render(path: Path) -> bytes:
     """A sample in the benchmark's size, as a studio would save it.
 
-    Samples are rendered, and so without the grain of a sensor: with it they have the bytes and take the CPU of photographs
-    of that size, without it a third of the bytes and two thirds of the CPU.
+    Samples are rendered, and so without the grain of a sensor. With it they have the bytes and take the CPU of
+    photographs of that size, without it a third of the bytes and two thirds of the CPU.
     """
     file = io.BytesIO()
     with Image.open(path) as picture:

@@ -99,8 +99,8 @@ def main() -> None:
         state_dir = Path(cleanup.enter_context(TemporaryDirectory(prefix="imagejobs-bench-")))
         stack = cleanup.enter_context(Stack.start(state_dir, Options(private_origins=origins)))
         batch_size = take_over_rows(stack.info)
-        loop = cleanup.enter_context(pinned(core, run_loop, pictures))
-        environment = cleanup.enter_context(pinned(core, run_environment, variables(stack.info)))
+        loop = cleanup.enter_context(pinned(core, run_loop, pictures, MALLOC))
+        environment = cleanup.enter_context(pinned(core, run_environment, batch_size, variables(stack.info)))
         measure = partial(run_job, stack.info, images=images, batch_size=batch_size, environment=environment)
         near, far = origins
         measure(near)
@@ -205,12 +205,14 @@ def receive(queue: "SQSClient", url: str, messages: int) -> list[dict[str, Any]]
 
 
 @contextmanager
-def pinned(core: int, run: Callable[[Connection, T], None], given: T) -> Iterator[Connection]:
-    """A process on one core that answers what it is asked until the block ends, its memory managed as the codec's."""
+def pinned(
+    core: int, run: Callable[[Connection, T], None], given: T, environment: Mapping[str, str]
+) -> Iterator[Connection]:
+    """A process on one core, with further environment variables, that answers what it is asked until the block ends."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_pin, args=(core, run, theirs, given))
-    with patch.dict(os.environ, MALLOC):
+    with patch.dict(os.environ, environment):
         process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
     try:
@@ -244,9 +246,8 @@ def run_loop(questions: Connection, pictures: Sequence[bytes]) -> None:
         questions.send(Measured(images, time.monotonic() - began, time.process_time() - cpu_began))
 
 
-def run_environment(questions: Connection, environment: Mapping[str, str]) -> None:
+def run_environment(questions: Connection, _: int) -> None:
     """Asked with the records of an event, invoke the function's handler with it."""
-    os.environ.update(environment)
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 the handler's log, for as long as it runs
     cpu_seconds_of = measure_parts()
     handler = load_handler()

@@ -298,11 +298,11 @@ def test_nothing_is_found_where_what_reaches_the_floor_is_too_large():
     assert len(encoder.qualities) <= 6
 
 
-def test_a_large_picture_is_coded_twice_at_most():
-    encoder = Encoder(lambda quality: quality)
-    (coding,) = found(encoder, 85, size=(6000, 4000))
-    assert coding.score >= 85
-    assert len(encoder.qualities) == 2
+def test_a_large_picture_is_coded_three_times_at_most():
+    encoder = Encoder(lambda quality: quality**2 / 100)
+    codings = found(encoder, 85, start=10, size=(4000, 4000))
+    assert [coding for coding in codings if coding.score < 85] == []
+    assert len(encoder.qualities) <= 3
 
 
 def test_codings_in_all_formats_together_are_limited():

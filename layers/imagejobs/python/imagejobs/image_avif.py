@@ -1,4 +1,4 @@
-"""Step `compress`: a decoded picture in, an AVIF out. AVIF is written here and never read."""
+"""Step `compress`: a decoded picture in, an AVIF out. No upload is read as one."""
 
 import io
 

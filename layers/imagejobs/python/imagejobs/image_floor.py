@@ -20,11 +20,9 @@ from imagejobs.image_colour import in_eight_bits
 from imagejobs.image_quality import mean_score, quality_of_mean
 from imagejobs.image_result import Coding
 
-MAX_PIXELS = 24_000_000
-"""Of a picture that is scored: coding one twice and scoring both takes some 15 s (docs/compression.md)."""
-
-MAX_ALPHA_PIXELS = 16_000_000
-"""Of one with alpha: with 24 the memory of encoder, both pictures and score goes beyond `codec.MAX_MEMORY_BYTES`."""
+MAX_PIXELS = 16_000_000
+"""Of a picture that is scored: one of grain with 24 takes two thirds of `codec.MAX_SECONDS` for two scores and AVIFs, and
+with alpha more than `codec.MAX_MEMORY_BYTES`."""
 
 MIN_SIDE_PIXELS = 64
 """Of such a picture: with less, three scales of the metric are left, and 32 by 32 pixels score 85 whatever is lost."""
@@ -77,8 +75,7 @@ class Floor:
     def fits(self) -> bool:
         """Whether a score of the picture means something, and there is memory and time for another."""
         width, height = self.picture.size
-        most = MAX_ALPHA_PIXELS if self.picture.has_transparency_data else MAX_PIXELS
-        return self.tries.left > 0 and min(width, height) >= MIN_SIDE_PIXELS and width * height <= most
+        return self.tries.left > 0 and min(width, height) >= MIN_SIDE_PIXELS and width * height <= MAX_PIXELS
 
     def is_reached(self, coding: Coding) -> bool:
         """Whether a scored coding may be handed out."""

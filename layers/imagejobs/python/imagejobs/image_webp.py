@@ -9,7 +9,7 @@ from imagejobs.image_quality import encoder_quality
 MAX_SIDE_PIXELS = 16_383
 """Of either side (RFC 6386, 9.1: 14 bits)."""
 
-MAX_LOSSLESS_PIXELS = 20_000_000
+MAX_LOSSLESS_PIXELS = 18_000_000
 """Of a lossless picture: libwebp takes 31 to 38 MiB a megapixel, and `codec.MAX_MEMORY_BYTES` is all there is."""
 
 MAX_LOSSY_ALPHA_PIXELS = 20_000_000
