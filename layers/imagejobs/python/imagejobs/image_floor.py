@@ -21,8 +21,8 @@ from imagejobs.image_quality import mean_score, quality_of_mean
 from imagejobs.image_result import Coding
 
 MAX_PIXELS = 16_000_000
-"""Of a picture that is scored: one of grain with 24 takes two thirds of `codec.MAX_SECONDS` for two scores and AVIFs, and
-with alpha more than `codec.MAX_MEMORY_BYTES`."""
+"""Of a picture that is scored. One of grain with 24 takes two thirds of `codec.MAX_SECONDS` for two scores and AVIFs,
+and with alpha more than `codec.MAX_MEMORY_BYTES`."""
 
 MIN_SIDE_PIXELS = 64
 """Of such a picture: with less, three scales of the metric are left, and 32 by 32 pixels score 85 whatever is lost."""
