@@ -80,7 +80,7 @@ def test_csv_database_s3_and_webhook_agree(finished):
         assert int(row["Bytes After"]) == sum(i["bytes_after"] or 0 for i in by_row[number])
     stored = client.aws("s3").list_objects_v2(Bucket=client.info.bucket, Prefix=f"images/{request_id}/")
     in_database = client.query(
-        "SELECT object_key, bytes_after FROM compressed_images WHERE request_id = %s AND status = 'COMPLETED'",
+        "SELECT DISTINCT object_key, bytes_after FROM compressed_images WHERE request_id = %s AND status = 'COMPLETED'",
         request_id,
     )
     assert sorted((o["Key"], o["Size"]) for o in stored["Contents"]) == sorted(in_database)
