@@ -212,6 +212,20 @@ def test_a_url_that_another_worker_is_at_is_waited_for_by_a_new_message(
     assert len(shop.requests) == 1
 
 
+def test_repeated_urls_make_room_for_the_rows_that_wait(worker, fan_out, upload_queue, row_queue, shop, connect):
+    """Of a sheet with one picture many times, the batches after the first have nothing else to do."""
+    fan_out(*[shop.url()] * 8)
+    messages = sorted(received(row_queue), key=lambda message: message.row.row_number)
+    query(connect, "UPDATE job_request SET rows_sent = 4")  # as with room for four
+    small = replace(worker, max_images_out=4)
+
+    small.run(messages[:1], plenty)
+    assert received(upload_queue) == []  # three are out, and half must be free
+    small.run(messages[1:4], plenty)
+
+    assert len(received(upload_queue)) == 1
+
+
 def test_fifty_urls_in_one_cell_are_one_rows_work(worker, fan_out, database, row_queue, shop):
     request_id = fan_out(",".join(shop.url(f"/{number}.jpg") for number in range(50)))
 

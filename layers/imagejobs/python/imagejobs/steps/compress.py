@@ -208,10 +208,14 @@ class RowWorker:
             if not at_work:
                 break
             self._settle(at_work.next_done())
-            ring_for_more(self.database, self.upload_queue, _request_ids(rows), self.max_images_out)
+            self._ring_for_more(rows)
             if at_work.renewal_is_due:
                 self._renew(at_work.images, clock)
-        self.database.execute("finish_repeated_urls", _keys(rows))
+        if self.database.execute("finish_repeated_urls", _keys(rows)):
+            self._ring_for_more(rows)
+
+    def _ring_for_more(self, rows: Sequence[Row]) -> None:
+        ring_for_more(self.database, self.upload_queue, _request_ids(rows), self.max_images_out)
 
     def _lease(self, rows: Sequence[Row], clock: Clock, at_work: int) -> list[Record]:
         """The next images to work on; those that may have killed a worker come last, and alone."""
