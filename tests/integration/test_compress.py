@@ -304,9 +304,8 @@ def test_work_there_is_no_time_for_gets_a_new_message_and_costs_no_attempt_and_n
     monkeypatch.setattr(compress_step, "LEASE_IMAGES", 2)
     request_id = fan_out(",".join(shop.url(f"/{number}.jpg") for number in range(5)))
     (message,) = received(row_queue)
-    times = iter([90.0, 89.0, 89.0, 29.0])  # all of it, before and at the first lease, before the second
 
-    assert worker.run([message], lambda: next(times, 20.0)) == []
+    assert worker.run([message], lambda: 90.0 if len(shop.requests) < 2 else 20.0) == []
 
     assert statuses(database, request_id).count("COMPLETED") == 2
     assert (
@@ -424,14 +423,32 @@ def test_what_kills_or_holds_up_its_decoder_fails_alone_and_at_once(
     assert counters(database, request_id) == [5, 5, 99]
 
 
-def test_an_image_for_which_others_left_no_time_is_tried_again(worker, fan_out, database, row_queue, shop):
-    request_id = fan_out(shop.url("/late.jpg"))
-    (message,) = received(row_queue)
-    times = iter([90.0, 89.0, 89.0])  # all of it, before the lease, before the download
+def test_images_that_others_leave_no_time_for_cost_no_attempt_and_no_delivery(
+    worker, fan_out, database, row_queue, shop, connect, monkeypatch
+):
+    """They are leased, and wait for one of the threads behind an origin that takes all of the time."""
+    monkeypatch.setattr(compress_step, "TRANSFERS", 1)
+    request_id = fan_out(*[shop.url(f"/{number}.jpg") for number in range(3)])
 
-    assert worker.run([message], lambda: next(times, 7.0)) == [message]
+    assert worker.run(received(row_queue), lambda: 14.0 if shop.requests else 90.0) == []
+
+    assert sorted(statuses(database, request_id)) == ["COMPLETED", "PENDING", "PENDING"]
+    left = query(connect, "SELECT attempt, crashes, lease_token FROM compressed_images WHERE status = 'PENDING'")
+    assert left == [(0, 0, None)] * 2
+    assert len(shop.requests) == 1
+    assert rows_in(received(row_queue)) == [2, 3]
+
+
+def test_an_image_whose_decoder_was_busy_until_the_end_cost_no_attempt(
+    worker, fan_out, database, row_queue, shop, connect
+):
+    request_id = fan_out(shop.url("/late.jpg"))
+
+    assert worker.run(received(row_queue), lambda: 7.0 if shop.requests else 90.0) == []
 
     assert statuses(database, request_id) == ["PENDING"]
+    assert query(connect, "SELECT attempt, lease_token FROM compressed_images") == [(0, None)]
+    assert rows_in(received(row_queue)) == [1]
 
 
 def test_a_lease_whose_reply_was_lost_is_granted_again_as_one(worker, fan_out, row_queue, connect, monkeypatch):
