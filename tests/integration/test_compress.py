@@ -17,7 +17,7 @@ from imagejobs.fetch import Fetcher
 from imagejobs.steps import compress as compress_step
 from imagejobs.steps.compress import MAX_ATTEMPTS, MAX_CRASHES, Clock, RowWorker
 from imagejobs.steps.fan_out import FanOut
-from tests.integration.handlers import deliver
+from tests.integration.handlers import deliver, wait_until
 from tests.integration.jobs import executions, images_of, job_of, plenty, query, received, rows_in, sheet, upload
 from tests.unit.fetch_helpers import destinations, http_answer, says, scripted_origin
 from tests.unit.image_helpers import encode, noise
@@ -397,6 +397,29 @@ def test_what_kills_its_worker_fails_alone_and_its_batch_mates_complete(
     assert counters(database, request_id) == [4, 1, 99]
 
 
+def test_nothing_is_begun_beside_what_may_have_killed_a_worker(worker, fan_out, row_queue, shop, connect, monkeypatch):
+    """Not even what has rested long enough meanwhile: it would die with it, and be taken for a killer too."""
+    monkeypatch.setattr(compress_step, "lease_seconds", lambda _: 1.5)
+    fan_out(shop.url("/suspect.jpg"), shop.url("/rested.jpg"))
+    query(connect, "UPDATE compressed_images SET crashes = 2 - row_number, not_before = now() + '1 hour'")
+    query(connect, "UPDATE compressed_images SET not_before = now() WHERE crashes = 1")
+    seen = []
+
+    def answer_late(request, wire):
+        query(connect, "UPDATE compressed_images SET not_before = now()")
+        for _ in range(2):  # between two renewals the worker looks for more
+            ((until,),) = query(connect, "SELECT leased_until FROM compressed_images WHERE row_number = 1")
+            wait_until(connect, "SELECT leased_until > %s FROM compressed_images WHERE row_number = 1", until)
+        seen.extend(shop.requests)
+        says(http_answer(JPEG))(request, wire)
+
+    shop.answers["/suspect.jpg"] = [answer_late]
+    worker.run(received(row_queue), plenty)
+
+    assert len(seen) == 1
+    assert len(shop.requests) == 2
+
+
 def test_what_kills_or_holds_up_its_decoder_fails_alone_and_at_once(
     functions, fan_out, database, row_queue, shop, monkeypatch
 ):
@@ -457,8 +480,8 @@ def test_a_lease_whose_reply_was_lost_is_granted_again_as_one(worker, fan_out, r
     token = UUID("00000000-0000-0000-0000-000000000001")
     monkeypatch.setattr(compress_step, "uuid4", lambda: token)
 
-    first = worker._lease([message.row], Clock(plenty, plenty()), 0)
-    again = worker._lease([message.row], Clock(plenty, plenty()), 0)
+    first = worker._lease([message.row], Clock(plenty, plenty()), [])
+    again = worker._lease([message.row], Clock(plenty, plenty()), [])
 
     assert [image["image_id"] for image in first] == [image["image_id"] for image in again]
     assert query(connect, "SELECT attempt, crashes FROM compressed_images") == [(1, 0)]

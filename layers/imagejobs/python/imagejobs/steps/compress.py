@@ -206,7 +206,7 @@ class RowWorker:
         """
         at_work = AtWork(clock.lease_seconds / 3)
         while True:
-            for image in self._lease(rows, clock, len(at_work)):
+            for image in self._lease(rows, clock, at_work.images):
                 at_work.add(image, pool.submit(self._attempt, image, clock))
             if not at_work:
                 break
@@ -220,13 +220,13 @@ class RowWorker:
     def _ring_for_more(self, rows: Sequence[Row]) -> None:
         ring_for_more(self.database, self.upload_queue, _request_ids(rows), self.max_images_out)
 
-    def _lease(self, rows: Sequence[Row], clock: Clock, at_work: int) -> list[Record]:
+    def _lease(self, rows: Sequence[Row], clock: Clock, at_work: Sequence[Record]) -> list[Record]:
         """The next images to work on; those that may have killed a worker come last, and alone."""
-        if not clock.may_begin:
+        if not clock.may_begin or any(image["crashes"] for image in at_work):
             return []
         # A token for each time: a lease whose reply was lost is granted again by it.
         lease = {**_keys(rows), "token": uuid4(), "lease_seconds": clock.lease_seconds}
-        limit = LEASE_IMAGES - at_work
+        limit = LEASE_IMAGES - len(at_work)
         fresh = self.database.fetch_all("lease_images", {**lease, "crashed": False, "limit": limit})
         if fresh or at_work:
             return fresh
