@@ -17,7 +17,7 @@ from imagejobs.fetch import Fetcher
 from imagejobs.steps import compress as compress_step
 from imagejobs.steps.compress import MAX_ATTEMPTS, MAX_CRASHES, Clock, RowWorker
 from imagejobs.steps.fan_out import FanOut
-from tests.integration.handlers import deliver
+from tests.integration.handlers import deliver, wait_until
 from tests.integration.jobs import executions, images_of, job_of, plenty, query, received, rows_in, sheet, upload
 from tests.unit.fetch_helpers import destinations, http_answer, says, scripted_origin
 from tests.unit.image_helpers import encode, noise
@@ -212,6 +212,20 @@ def test_a_url_that_another_worker_is_at_is_waited_for_by_a_new_message(
     assert len(shop.requests) == 1
 
 
+def test_repeated_urls_make_room_for_the_rows_that_wait(worker, fan_out, upload_queue, row_queue, shop, connect):
+    """Of a sheet with one picture many times, the batches after the first have nothing else to do."""
+    fan_out(*[shop.url()] * 8)
+    messages = sorted(received(row_queue), key=lambda message: message.row.row_number)
+    query(connect, "UPDATE job_request SET rows_sent = 4")  # as with room for four
+    small = replace(worker, max_images_out=4)
+
+    small.run(messages[:1], plenty)
+    assert received(upload_queue) == []  # three are out, and half must be free
+    small.run(messages[1:4], plenty)
+
+    assert len(received(upload_queue)) == 1
+
+
 def test_fifty_urls_in_one_cell_are_one_rows_work(worker, fan_out, database, row_queue, shop):
     request_id = fan_out(",".join(shop.url(f"/{number}.jpg") for number in range(50)))
 
@@ -290,9 +304,8 @@ def test_work_there_is_no_time_for_gets_a_new_message_and_costs_no_attempt_and_n
     monkeypatch.setattr(compress_step, "LEASE_IMAGES", 2)
     request_id = fan_out(",".join(shop.url(f"/{number}.jpg") for number in range(5)))
     (message,) = received(row_queue)
-    times = iter([90.0, 89.0, 89.0, 29.0])  # all of it, before and at the first lease, before the second
 
-    assert worker.run([message], lambda: next(times, 20.0)) == []
+    assert worker.run([message], lambda: 90.0 if len(shop.requests) < 2 else 20.0) == []
 
     assert statuses(database, request_id).count("COMPLETED") == 2
     assert (
@@ -384,6 +397,29 @@ def test_what_kills_its_worker_fails_alone_and_its_batch_mates_complete(
     assert counters(database, request_id) == [4, 1, 99]
 
 
+def test_nothing_is_begun_beside_what_may_have_killed_a_worker(worker, fan_out, row_queue, shop, connect, monkeypatch):
+    """Not even what has rested long enough meanwhile: it would die with it, and be taken for a killer too."""
+    monkeypatch.setattr(compress_step, "lease_seconds", lambda _: 1.5)
+    fan_out(shop.url("/suspect.jpg"), shop.url("/rested.jpg"))
+    query(connect, "UPDATE compressed_images SET crashes = 2 - row_number, not_before = now() + '1 hour'")
+    query(connect, "UPDATE compressed_images SET not_before = now() WHERE crashes = 1")
+    seen = []
+
+    def answer_late(request, wire):
+        query(connect, "UPDATE compressed_images SET not_before = now()")
+        for _ in range(2):  # between two renewals the worker looks for more
+            ((until,),) = query(connect, "SELECT leased_until FROM compressed_images WHERE row_number = 1")
+            wait_until(connect, "SELECT leased_until > %s FROM compressed_images WHERE row_number = 1", until)
+        seen.extend(shop.requests)
+        says(http_answer(JPEG))(request, wire)
+
+    shop.answers["/suspect.jpg"] = [answer_late]
+    worker.run(received(row_queue), plenty)
+
+    assert len(seen) == 1
+    assert len(shop.requests) == 2
+
+
 def test_what_kills_or_holds_up_its_decoder_fails_alone_and_at_once(
     functions, fan_out, database, row_queue, shop, monkeypatch
 ):
@@ -410,14 +446,32 @@ def test_what_kills_or_holds_up_its_decoder_fails_alone_and_at_once(
     assert counters(database, request_id) == [5, 5, 99]
 
 
-def test_an_image_for_which_others_left_no_time_is_tried_again(worker, fan_out, database, row_queue, shop):
-    request_id = fan_out(shop.url("/late.jpg"))
-    (message,) = received(row_queue)
-    times = iter([90.0, 89.0, 89.0])  # all of it, before the lease, before the download
+def test_images_that_others_leave_no_time_for_cost_no_attempt_and_no_delivery(
+    worker, fan_out, database, row_queue, shop, connect, monkeypatch
+):
+    """They are leased, and wait for one of the threads behind an origin that takes all of the time."""
+    monkeypatch.setattr(compress_step, "TRANSFERS", 1)
+    request_id = fan_out(*[shop.url(f"/{number}.jpg") for number in range(3)])
 
-    assert worker.run([message], lambda: next(times, 7.0)) == [message]
+    assert worker.run(received(row_queue), lambda: 14.0 if shop.requests else 90.0) == []
+
+    assert sorted(statuses(database, request_id)) == ["COMPLETED", "PENDING", "PENDING"]
+    left = query(connect, "SELECT attempt, crashes, lease_token FROM compressed_images WHERE status = 'PENDING'")
+    assert left == [(0, 0, None)] * 2
+    assert len(shop.requests) == 1
+    assert rows_in(received(row_queue)) == [2, 3]
+
+
+def test_an_image_whose_decoder_was_busy_until_the_end_cost_no_attempt(
+    worker, fan_out, database, row_queue, shop, connect
+):
+    request_id = fan_out(shop.url("/late.jpg"))
+
+    assert worker.run(received(row_queue), lambda: 7.0 if shop.requests else 90.0) == []
 
     assert statuses(database, request_id) == ["PENDING"]
+    assert query(connect, "SELECT attempt, lease_token FROM compressed_images") == [(0, None)]
+    assert rows_in(received(row_queue)) == [1]
 
 
 def test_a_lease_whose_reply_was_lost_is_granted_again_as_one(worker, fan_out, row_queue, connect, monkeypatch):
@@ -426,8 +480,8 @@ def test_a_lease_whose_reply_was_lost_is_granted_again_as_one(worker, fan_out, r
     token = UUID("00000000-0000-0000-0000-000000000001")
     monkeypatch.setattr(compress_step, "uuid4", lambda: token)
 
-    first = worker._lease([message.row], Clock(plenty, plenty()), 0)
-    again = worker._lease([message.row], Clock(plenty, plenty()), 0)
+    first = worker._lease([message.row], Clock(plenty, plenty()), [])
+    again = worker._lease([message.row], Clock(plenty, plenty()), [])
 
     assert [image["image_id"] for image in first] == [image["image_id"] for image in again]
     assert query(connect, "SELECT attempt, crashes FROM compressed_images") == [(1, 0)]

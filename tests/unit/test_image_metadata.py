@@ -302,12 +302,26 @@ def test_a_namespace_that_makes_all_names_long_costs_little(of_one):
         (iptc(dataset(2, 80, b""), dataset(2, 116, b"B")), ("", "B")),
         (iptc(dataset(2, 80, b"A"), b"\x1c\2\x74\xff\xff"), NONE),
         (iptc(dataset(2, 80, b"A"), b"garbage"), NONE),
+        (iptc(dataset(2, 80, b"A"), dataset(3, 60, b"")), NONE),
+        (iptc(dataset(2, 80, b"A"), dataset(3, 60, b"\1\0"), *[dataset(3, 20, b"\0\1")] * 2), NONE),
         (photoshop((0x0404, b"")), NONE),
         (photoshop((0x0404, b"\x1c\1\0\0")), NONE),
         (photoshop((0x0404, b"\x1c"), (0x0425, b"")), NONE),
         (photoshop((0x0404, dataset(2, 80, b"A")))[:-3] + b"\0\0\0", NONE),
     ],
-    ids=["several", "Latin-1", "blank", "overlong", "garbage", "empty", "cut", "one byte", "no text"],
+    ids=[
+        "several",
+        "Latin-1",
+        "blank",
+        "overlong",
+        "garbage",
+        "no layers",
+        "two sizes",
+        "empty",
+        "cut",
+        "one byte",
+        "no text",
+    ],
 )
 def test_iptc_is_read_as_far_as_it_makes_sense(resources, names):
     assert names_of(jpeg(resources=resources)) == names

@@ -63,6 +63,10 @@ _ERRORS = {error.code: error for error in (CodecFailed, FormatUnsupported, Image
 Outcome = CompressedImage | ImageError
 
 
+class NotBegun(Exception):
+    """The deadline of a picture came before any work on it."""
+
+
 class Codec:
     """Compresses pictures in child processes that are kept for the next ones; threads wait for their turn.
 
@@ -108,7 +112,8 @@ class Codec:
 
         Raises:
             ImageError: As `image.compress`; CodecFailed when the picture took too long or ended the child.
-            TimeoutError: The deadline came before the picture had all of its time.
+            NotBegun: The deadline came while others were at work.
+            TimeoutError: It came before the picture had all of its time.
             ChildProcessError: The child does not start.
         """
         with self._seat() as seat:
@@ -146,7 +151,7 @@ class Codec:
     def _begin(self, seat: "_Seat", job: Sequence[bytes], kind: Sequence[str], deadline: float) -> "_Child":
         """A child of that kind that has read the job; one that ended while it was idle did not end by this picture."""
         if time.monotonic() > deadline:
-            raise TimeoutError("No time was left to begin with the image.")
+            raise NotBegun("No time was left to begin with the image.")
         idle, seat.child = seat.child, None
         if idle:
             if idle.kind == kind and idle.begins(job):

@@ -97,7 +97,7 @@ def _iptc_was_changed(resources: Mapping[int, object]) -> bool:
 def _iptc_texts(picture: JpegImageFile) -> _Texts:
     try:
         datasets = IptcImagePlugin.getiptcinfo(picture) or {}
-    except (OSError, SyntaxError, struct.error):
+    except (OSError, SyntaxError, TypeError, struct.error):  # TypeError: a size that is there twice, or empty
         return _NO_TEXTS
     authors, owners = (_SEPARATOR.join(map(_decoded, _several(datasets.get(number)))) for number in _IPTC_DATASETS)
     return authors, owners

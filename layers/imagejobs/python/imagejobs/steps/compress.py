@@ -1,9 +1,10 @@
 """compress: downloads, compresses and stores the images of a few rows, and commits what became of them.
 
-A lease in Postgres decides who works on an image, and is taken only for what is begun at once; it is short, and renewed
-while the work goes on. Whatever happens to an image ends as its outcome or as a later attempt; nothing that an image
-holds ends the batch, for it is decoded in a process of its own. Should one kill the worker all the same, it is found by
-the lease that is left behind: such images are worked on one at a time, after all others are committed.
+A lease in Postgres decides who works on an image; it is short, and renewed while the work goes on. An image that
+others left no time for is released as if it had not been leased. Whatever else happens to one ends as its outcome or as
+a later attempt; nothing that an image holds ends the batch, for it is decoded in a process of its own. Should one kill
+the worker all the same, it is found by the lease that is left behind: such images are worked on one at a time, after
+all others are committed.
 """
 
 import json
@@ -22,7 +23,7 @@ import psycopg2
 from aws_lambda_powertools import Logger
 
 from imagejobs.bucket import Bucket, ObjectVersion
-from imagejobs.codec import Codec
+from imagejobs.codec import Codec, NotBegun
 from imagejobs.database import Database, Transaction
 from imagejobs.database import Row as Record
 from imagejobs.errors import CodecFailed, ImageAbandoned, ImageError, JobCancelled, OriginUnavailable
@@ -68,7 +69,7 @@ class Clock:
 
     @property
     def may_begin(self) -> bool:
-        """Whether there is time for more images: a third of it is kept for the largest."""
+        """Whether there is time for another image: a third of it is kept for the largest."""
         return self.remaining_seconds() > self.total_seconds / 3
 
     @property
@@ -96,12 +97,14 @@ class Attempt:
         columns: The terminal columns of its row; None when it is to be tried again.
         delay_seconds: How long it rests before that.
         stored: The object that it made, if it did.
+        has_begun: Whether it was tried at all; else its lease counts for nothing.
     """
 
     image: Record
     columns: dict[str, Any] | None
     delay_seconds: float = 0.0
     stored: ObjectVersion | None = None
+    has_begun: bool = True
 
 
 class AtWork:
@@ -203,23 +206,27 @@ class RowWorker:
         """
         at_work = AtWork(clock.lease_seconds / 3)
         while True:
-            for image in self._lease(rows, clock, len(at_work)):
+            for image in self._lease(rows, clock, at_work.images):
                 at_work.add(image, pool.submit(self._attempt, image, clock))
             if not at_work:
                 break
             self._settle(at_work.next_done())
-            ring_for_more(self.database, self.upload_queue, _request_ids(rows), self.max_images_out)
+            self._ring_for_more(rows)
             if at_work.renewal_is_due:
                 self._renew(at_work.images, clock)
-        self.database.execute("finish_repeated_urls", _keys(rows))
+        if self.database.execute("finish_repeated_urls", _keys(rows)):
+            self._ring_for_more(rows)
 
-    def _lease(self, rows: Sequence[Row], clock: Clock, at_work: int) -> list[Record]:
+    def _ring_for_more(self, rows: Sequence[Row]) -> None:
+        ring_for_more(self.database, self.upload_queue, _request_ids(rows), self.max_images_out)
+
+    def _lease(self, rows: Sequence[Row], clock: Clock, at_work: Sequence[Record]) -> list[Record]:
         """The next images to work on; those that may have killed a worker come last, and alone."""
-        if not clock.may_begin:
+        if not clock.may_begin or any(image["crashes"] for image in at_work):
             return []
         # A token for each time: a lease whose reply was lost is granted again by it.
         lease = {**_keys(rows), "token": uuid4(), "lease_seconds": clock.lease_seconds}
-        limit = LEASE_IMAGES - at_work
+        limit = LEASE_IMAGES - len(at_work)
         fresh = self.database.fetch_all("lease_images", {**lease, "crashed": False, "limit": limit})
         if fresh or at_work:
             return fresh
@@ -242,16 +249,19 @@ class RowWorker:
             return Attempt(image, _failed(ImageAbandoned(message)))
         try:
             return self._compress(image, clock)
-        except CodecFailed as error:
-            logger.warning("codec_failed", image_id=str(image["image_id"]), cause=str(error.__cause__))
-            return _after_error(image, error)
+        except NotBegun:
+            return Attempt(image, None, has_begun=False)
         except ImageError as error:
+            if isinstance(error, CodecFailed):
+                logger.warning("codec_failed", image_id=str(image["image_id"]), cause=str(error.__cause__))
             return _after_error(image, error)
         except Exception:  # costs this image an attempt, and the batch nothing
             logger.exception("image_attempt_failed", image_id=str(image["image_id"]))
             return _after_error(image, _AttemptFailed("The service failed at this image; try again later."))
 
     def _compress(self, image: Record, clock: Clock) -> Attempt:
+        if not clock.may_begin:
+            raise NotBegun("There was time when it was leased; images before it took it.")
         options = CompressionOptions.from_fields(image["options"])
         self.codec.start(options)
         body = self._fetch(image["source_url"], clock)
@@ -300,7 +310,9 @@ class RowWorker:
             return
         finished = [{**_lease_of(each.image), **each.columns} for each in attempts if each.columns is not None]
         released = [
-            {**_lease_of(each.image), "delay_seconds": each.delay_seconds} for each in attempts if each.columns is None
+            {**_lease_of(each.image), "delay_seconds": each.delay_seconds, "has_begun": each.has_begun}
+            for each in attempts
+            if each.columns is None
         ]
         request_ids = list({attempt.image["request_id"] for attempt in attempts})
         completed = self.database.transact(partial(_settle, finished, released, request_ids))

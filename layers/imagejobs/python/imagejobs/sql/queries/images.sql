@@ -71,10 +71,13 @@ GROUP BY image.request_id, image.row_number, job.generation, job.owner;
 
 -- release_images --
 -- Images to be tried again, each not before its delay; at once when it is only to be told that its job was cancelled.
+-- What was not begun has had no attempt.
 UPDATE compressed_images AS image
-SET lease_token = NULL, leased_until = NULL,
+SET lease_token = NULL, leased_until = NULL, attempt = attempt - (NOT r.has_begun)::int,
     not_before = now() + make_interval(secs => CASE WHEN job.cancelled_at IS NULL THEN r.delay_seconds ELSE 0 END)
-FROM jsonb_to_recordset(%(released)s) AS r (image_id uuid, lease_token uuid, delay_seconds float), job_request AS job
+FROM jsonb_to_recordset(%(released)s)
+         AS r (image_id uuid, lease_token uuid, delay_seconds float, has_begun boolean),
+     job_request AS job
 WHERE image.image_id = r.image_id AND image.lease_token = r.lease_token AND job.request_id = image.request_id;
 
 -- finish_images --
