@@ -50,8 +50,8 @@ check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam
 	$(BIN)/sam validate --lint --template template.yaml
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
-bench: $(DEV) ## Images per second, end to end; IMAGES=, CHECK=1 fails below the target
-	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.end_to_end
+bench: $(DEV) ## Images per second, CPU, cold starts, memory; IMAGES=, ROUNDS=, CHECK=1 fails on a missed target
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks
 
 # One thread: what else the machine does then falls on the encoders alike.
 bench-codec: $(DEV) ## Bytes at equal seen quality and CPU of every encoder; CORPUS=, CHECK=1 fails over a target

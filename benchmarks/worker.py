@@ -7,7 +7,6 @@ on other cores. The loop, an origin that answers at once, and one that takes 150
 """
 
 import importlib
-import importlib.util
 import multiprocessing
 import os
 import sys
@@ -20,12 +19,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 from unittest.mock import patch
 
-import boto3
 import psutil
 
+from benchmarks.deployed import receive, session_of, take_over_rows, variables
+from benchmarks.function import Context, load_handler
 from benchmarks.origin import serving
 from benchmarks.pictures import jpegs
 from benchmarks.report import Figure, finish
@@ -34,9 +34,6 @@ from imagejobs.codec import MALLOC
 from imagejobs.image import compress
 from imagejobs.options import CompressionOptions
 from local.stack import Options, Stack, StackInfo
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs.client import SQSClient
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,9 +45,6 @@ LEAST_AT_ONCE = 0.85
 LEAST_WITH_LATENCY = 0.80
 MOST_OUTSIDE_THE_CODEC = 0.20
 INVOCATION_SECONDS = 120.0
-RECEIVED_AT_ONCE = 10
-
-FUNCTION = Path(__file__).parents[1] / "functions" / "compress" / "app.py"
 
 PARTS = {
     "download": ("imagejobs.fetch", "Fetcher", "get"),
@@ -100,7 +94,8 @@ def main() -> None:
         stack = cleanup.enter_context(Stack.start(state_dir, Options(private_origins=origins)))
         batch_size = take_over_rows(stack.info)
         loop = cleanup.enter_context(pinned(core, run_loop, pictures, MALLOC))
-        environment = cleanup.enter_context(pinned(core, run_environment, batch_size, variables(stack.info)))
+        compress_variables = variables(stack.info, "compress")
+        environment = cleanup.enter_context(pinned(core, run_environment, batch_size, compress_variables))
         measure = partial(run_job, stack.info, images=images, batch_size=batch_size, environment=environment)
         near, far = origins
         measure(near)
@@ -135,40 +130,6 @@ def figures(rounds: Sequence[tuple[Measured, Measured, Measured]]) -> list[Figur
     ]
 
 
-def take_over_rows(info: StackInfo) -> int:
-    """Let the stack invoke nothing for rows any more; the most rows that it would invoke the function with."""
-    client = session_of(info).client("lambda", endpoint_url=info.endpoint_url)
-    queue = info.row_queue_url.rsplit("/", 1)[-1]
-    (mapping,) = (
-        found
-        for found in client.list_event_source_mappings()["EventSourceMappings"]
-        if found["EventSourceArn"].endswith(f":{queue}")
-    )
-    client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
-    return int(mapping["BatchSize"])
-
-
-def variables(info: StackInfo) -> dict[str, str]:
-    """The environment variables of the compress function as the stack would run it."""
-    aws = {
-        "AWS_ENDPOINT_URL": info.endpoint_url,
-        "AWS_DEFAULT_REGION": info.region,
-        "AWS_ACCESS_KEY_ID": info.aws_access_key_id,
-        "AWS_SECRET_ACCESS_KEY": info.aws_secret_access_key,
-    }
-    pages = session_of(info).client("lambda", endpoint_url=info.endpoint_url).get_paginator("list_functions").paginate()
-    for function in (function for page in pages for function in page["Functions"]):
-        found = dict(function.get("Environment", {}).get("Variables", {}))
-        if found.get("POWERTOOLS_SERVICE_NAME") == "compress":
-            return {**aws, **found, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function["MemorySize"])}
-    raise SystemExit("The stack has no compress function.")
-
-
-def session_of(info: StackInfo) -> boto3.Session:
-    """A session with the stack's keys."""
-    return boto3.Session(info.aws_access_key_id, info.aws_secret_access_key, region_name=info.region)
-
-
 def run_job(info: StackInfo, origin: str, images: int, batch_size: int, environment: Connection) -> Measured:
     """Compress a job of as many images, with full batches as far as there are rows for them."""
     queue = session_of(info).client("sqs", endpoint_url=info.endpoint_url)
@@ -182,26 +143,6 @@ def run_job(info: StackInfo, origin: str, images: int, batch_size: int, environm
     wait_until_done(info, request_id, images)
     parts = {name: sum(each.parts[name] for each in found) for name in PARTS}
     return Measured(images, sum(each.seconds for each in found), sum(each.cpu_seconds for each in found), parts)
-
-
-def receive(queue: "SQSClient", url: str, messages: int) -> list[dict[str, Any]]:
-    """As many messages, as the records of a Lambda event."""
-    records: list[dict[str, Any]] = []
-    while len(records) < messages:
-        most = min(RECEIVED_AT_ONCE, messages - len(records))
-        answer = queue.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=most, WaitTimeSeconds=1, MessageSystemAttributeNames=["All"]
-        )
-        records += [
-            {
-                "messageId": message["MessageId"],
-                "receiptHandle": message["ReceiptHandle"],
-                "body": message["Body"],
-                "attributes": message["Attributes"],
-            }
-            for message in answer.get("Messages", [])
-        ]
-    return records
 
 
 @contextmanager
@@ -250,7 +191,7 @@ def run_environment(questions: Connection, _: int) -> None:
     """Asked with the records of an event, invoke the function's handler with it."""
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 the handler's log, for as long as it runs
     cpu_seconds_of = measure_parts()
-    handler = load_handler()
+    handler = load_handler("functions/compress")
     while True:
         records = questions.recv()
         cpu_seconds_of.update(dict.fromkeys(PARTS, 0.0))
@@ -265,28 +206,6 @@ def run_environment(questions: Connection, _: int) -> None:
                 dict(cpu_seconds_of),
             )
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What the handler uses of Lambda's context."""
-
-    deadline: float
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the time-out."""
-        return round((self.deadline - time.monotonic()) * 1000)
-
-
-def load_handler() -> Callable[[Mapping[str, Any], Context], Mapping[str, Any]]:
-    """The function's own handler."""
-    spec = importlib.util.spec_from_file_location("app", FUNCTION)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"There is no {FUNCTION}.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    handler: Callable[[Mapping[str, Any], Context], Mapping[str, Any]] = module.handler
-    return handler
 
 
 def cpu_seconds() -> float:

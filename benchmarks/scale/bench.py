@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from benchmarks.scale.function import Answer, Function
+from benchmarks.deployed import variables
+from benchmarks.function import Answer, Function
 from local.ministack import client_options, session
 from local.stack import Options, Stack, StackInfo
 from reliability.query import query
@@ -87,27 +88,13 @@ class Bench:
             max_images_out: How far its fan-out may send ahead, in hundreds; by default as deployed.
             sqs_url: Where it finds SQS; by default where all of AWS is.
         """
-        environment = {
-            **self._deployed_environment(name),
-            "AWS_ENDPOINT_URL": self.info.endpoint_url,
-            "AWS_ACCESS_KEY_ID": self.info.aws_access_key_id,
-            "AWS_SECRET_ACCESS_KEY": self.info.aws_secret_access_key,
-            "AWS_DEFAULT_REGION": self.info.region,
-            "NO_PROXY": "*",
-        }
+        environment = variables(self.info, name)
         if sqs_url:
             environment["AWS_ENDPOINT_URL_SQS"] = sqs_url
         if max_images_out:
             environment["COMPRESS_CONCURRENCY"] = str(max_images_out // 100)
         with Function.start(f"functions/{name}", environment, self.state_dir / f"{name}.log") as function:
             yield function
-
-    def _deployed_environment(self, name: str) -> dict[str, str]:
-        for deployed in self.functions.list_functions()["Functions"]:
-            variables = deployed.get("Environment", {}).get("Variables", {})
-            if variables.get("POWERTOOLS_SERVICE_NAME") == name:
-                return variables
-        raise LookupError(f"The stack has no function {name}.")
 
     def drop(self, rows: int, name: str) -> str:
         """Drop a sheet of so many rows with an image each; its key, which its job has too."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from statistics import median
 from uuid import uuid4
 
+from benchmarks.function import Answer, Function
 from benchmarks.report import Figure
 from benchmarks.scale.bench import Bench
-from benchmarks.scale.function import Answer, Function
 from imagejobs import queues
 from imagejobs.queues import Queue, Row
 

@@ -11,11 +11,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
+from imagejobs.destination_settings import destinations
 from imagejobs.errors import LimitExceeded, RequestError, UrlRefused
 from imagejobs.executions import Finalizer
 from imagejobs.http import allowance, answer, base_url, body, openapi_yaml, owner, page_limit, page_start
 from imagejobs.queues import Queue
-from imagejobs.settings import destinations
 from imagejobs.steps import api
 from imagejobs.steps.control import Control
 from imagejobs.upload_form import parse_upload_form

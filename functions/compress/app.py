@@ -9,10 +9,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagejobs.bucket import Bucket
 from imagejobs.codec import Codec
 from imagejobs.database import Database
+from imagejobs.destination_settings import destinations
 from imagejobs.executions import Finalizer
 from imagejobs.fetch import Fetcher
 from imagejobs.queues import Message, Queue
-from imagejobs.settings import codec_processes, destinations, max_images_out, required
+from imagejobs.settings import codec_processes, max_images_out, required
 from imagejobs.steps.compress import TRANSFERS, RowWorker
 
 logger = Logger()

@@ -8,9 +8,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.database import Database
+from imagejobs.destination_settings import destinations
 from imagejobs.executions import Finalizer
 from imagejobs.queues import Message, Queue
-from imagejobs.settings import destinations, max_images_out, required
+from imagejobs.settings import max_images_out, required
 from imagejobs.steps.fan_out import FanOut
 
 logger = Logger()

@@ -8,8 +8,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagejobs.bucket import Bucket
 from imagejobs.callers import Callers
+from imagejobs.destination_settings import destinations
 from imagejobs.fetch import Fetcher
-from imagejobs.settings import destinations
 from imagejobs.steps.send_webhook import Sender
 
 logger = Logger()

@@ -25,9 +25,10 @@ with atheris.instrument_imports(include=["imagejobs", "multipart"]):
     from imagejobs.image_metadata import MAX_NAME_BYTES, read_names
     from imagejobs.image_result import CompressedImage
     from imagejobs.image_xmp import read_creator_and_rights
+    from imagejobs.limits import SheetLimits
     from imagejobs.options import CompressionOptions
     from imagejobs.result_sheet import RESULT_COLUMNS, ImageOutcome, write_result
-    from imagejobs.sheet import Sheet, SheetLimits, check_sheet, read_sheet
+    from imagejobs.sheet import Sheet, check_sheet, read_sheet
     from imagejobs.upload_form import parse_upload_form
 
 LIMITS = SheetLimits(max_rows=100, max_bytes=1_000_000)

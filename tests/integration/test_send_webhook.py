@@ -8,7 +8,7 @@ import boto3
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from imagejobs.settings import SettingInvalid
+from imagejobs.destination_settings import SettingInvalid
 from imagejobs.steps import send_webhook as send_webhook_step
 from imagejobs.webhook import new_secret
 from tests.integration.handlers import functions_of_template, load_event, template

@@ -3,7 +3,8 @@
 import io
 
 from imagejobs.errors import SheetError
-from imagejobs.sheet import Sheet, SheetLimits, SheetRow, check_sheet, read_sheet
+from imagejobs.limits import SheetLimits
+from imagejobs.sheet import Sheet, SheetRow, check_sheet, read_sheet
 
 HEADER = "S. No.,Product Name,Input Image Urls\n"
 ROW = "1,Chair,https://example.com/a.jpg\n"

@@ -4,9 +4,10 @@ from ipaddress import ip_address
 
 import pytest
 
+from imagejobs.destination_settings import SettingInvalid
+from imagejobs.destination_settings import destinations as destinations_of_environment
 from imagejobs.destinations import ANY_PUBLIC_HOST, Destinations, EntryInvalid, HostList, parse_origins
-from imagejobs.settings import SettingInvalid, SettingMissing
-from imagejobs.settings import destinations as destinations_of_environment
+from imagejobs.settings import SettingMissing
 
 MALFORMED_ENTRIES = [
     "https://img.example",

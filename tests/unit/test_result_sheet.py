@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagejobs.errors import RowError
+from imagejobs.limits import SheetLimits
 from imagejobs.result_sheet import RESULT_COLUMNS, ImageOutcome, neutralize_formula, write_result
-from imagejobs.sheet import SheetLimits, SheetRow, read_sheet
+from imagejobs.sheet import SheetRow, read_sheet
 
 HEADER = ("S. No.", "Product Name", "Input Image Urls")
 FULL_WIDTH_SIGNS = "\uff1d\uff0b\uff0d\uff20"

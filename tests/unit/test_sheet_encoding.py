@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagejobs.sheet import SheetLimits
+from imagejobs.limits import SheetLimits
 from tests.unit.sheet_helpers import HEADER, ROW, open_sheet, refusal_of, rows_of
 
 LARGE = SheetLimits(max_rows=100_000, max_bytes=10_000_000)

@@ -6,7 +6,8 @@ import io
 import pytest
 
 from imagejobs.errors import SheetError, SheetTooLarge
-from imagejobs.sheet import MAX_CELL_CHARACTERS, MAX_ROW_BYTES, SheetLimits, check_sheet, read_sheet
+from imagejobs.limits import SheetLimits
+from imagejobs.sheet import MAX_CELL_CHARACTERS, MAX_ROW_BYTES, check_sheet, read_sheet
 from tests.unit.sheet_helpers import HEADER, LIMITS, ROW, ChunkedStream, only_row, refusal_of, rows_of
 
 GOOD = "https://example.com/a.jpg"

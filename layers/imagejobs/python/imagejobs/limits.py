@@ -1,6 +1,20 @@
 """What the service takes, in one place; the README's table repeats it."""
 
-from imagejobs.sheet import SheetLimits
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SheetLimits:
+    """How large a CSV may be.
+
+    Attributes:
+        max_rows: Data rows, the header and blank lines not counted.
+        max_bytes: Bytes of the file.
+    """
+
+    max_rows: int
+    max_bytes: int
+
 
 # Lambda's request payload is 6 MB and the body arrives base64-encoded (4/3) in JSON:
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import BinaryIO
 
 from imagejobs.errors import RowError, SheetError, SheetTooLarge
+from imagejobs.limits import SheetLimits
 
 REQUIRED_COLUMNS = ("S. No.", "Product Name", "Input Image Urls")
 
@@ -47,19 +48,6 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class SheetLimits:
-    """How large a CSV may be.
-
-    Attributes:
-        max_rows: Data rows, the header and blank lines not counted.
-        max_bytes: Bytes of the file.
-    """
-
-    max_rows: int
-    max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 The process runs the folder's real handler with the environment that the stack gave the deployed function. The benchmark
 plays Lambda's part: an event and the time that is left, one JSON line an invocation.
 
-    python -m benchmarks.scale.function functions/fan_out      what `Function.start` runs
+    python -m benchmarks.function functions/fan_out      what `Function.start` runs
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Function:
         """
         with log.open("a") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.scale.function", folder],
+                [sys.executable, "-m", "benchmarks.function", folder],
                 cwd=PROJECT,
                 env={"PYTHONPATH": "layers/imagejobs/python", "PATH": os.defpath, **environment},
                 stdin=subprocess.PIPE,
@@ -110,9 +110,13 @@ class Context:
         return round((self.deadline - time.monotonic()) * 1000)
 
 
-def peak_megabytes() -> float:
-    """Resident memory of this process at most; getrusage would count the process that it was forked from."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
+def peak_megabytes(pid: int | None = None) -> float:
+    """Resident memory of a process at most; of this one getrusage would count what it was forked from.
+
+    Raises:
+        OSError: There is no such process.
+    """
+    status = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii")
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
@@ -120,7 +124,7 @@ def main() -> None:
     """Serve invocations until standard input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the handler logs is no answer
-    handler = _handler(PROJECT / sys.argv[1] / "app.py")
+    handler = load_handler(sys.argv[1])
     print(file=answers, flush=True)
     for line in sys.stdin:
         call = json.loads(line)
@@ -128,7 +132,9 @@ def main() -> None:
         print(json.dumps({"content": content, "peak_megabytes": peak_megabytes()}), file=answers, flush=True)
 
 
-def _handler(path: Path) -> Callable[[Any, Context], dict[str, Any]]:
+def load_handler(folder: str) -> Callable[[Any, Context], dict[str, Any]]:
+    """The handler of a function by the folder of its code, such as "functions/fan_out"."""
+    path = PROJECT / folder / "app.py"
     spec = importlib.util.spec_from_file_location("app", path)
     if spec is None or spec.loader is None:
         raise SystemExit(f"There is no function at {path}.")
