@@ -17,7 +17,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens test check bench bench-codec bench-sandbox bench-scale long reliability security-report clean lock
+.PHONY: help demo run verify redrive tokens test check bench bench-codec bench-sandbox bench-scale cost long reliability security-report clean lock
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -50,8 +50,9 @@ check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam
 	$(BIN)/sam validate --lint --template template.yaml
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
-bench: $(DEV) ## Images per second, end to end; IMAGES=, CHECK=1 fails below the target
+bench: $(DEV) ## Images per second, end to end and of one worker; IMAGES=, CHECK=1 fails below the target
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.end_to_end
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.worker
 
 # One thread: what else the machine does then falls on the encoders alike.
 bench-codec: $(DEV) ## Bytes at equal seen quality and CPU of every encoder; CORPUS=, CHECK=1 fails over a target
@@ -62,6 +63,13 @@ bench-sandbox: $(DEV) ## CPU and memory of decoding in a process of its own; ROU
 
 bench-scale: $(DEV) ## A million rows: memory, rates, kills, one hot job, query plans; ROWS=, CHECK=1 fails on a missed target
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.scale
+
+cost: $(DEV) build/cost_measure.json ## USD a million images, and what is full first, after `make bench`; SET='name=number …'
+	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.cost $(SET)
+
+# What the codec takes and Postgres keeps; measured anew when the package has changed.
+build/cost_measure.json: $(wildcard layers/imagejobs/python/imagejobs/*.py) benchmarks/cost_measure.py benchmarks/pictures.py | $(DEV)
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.cost_measure
 
 long: $(DEV) ## Tests that take minutes: kills, faults, long runs, fuzzing; FUZZ_SECONDS=60 a target
 	$(BIN)/pytest -s -m long

@@ -17,7 +17,12 @@ def jpegs() -> list[bytes]:
     if corpus := os.environ.get("CORPUS"):
         bodies = [path.read_bytes() for path in sorted(Path(corpus).rglob("*.jpg"))]
         return [body for body in bodies if MEGAPIXELS[0] <= _megapixels(body) <= MEGAPIXELS[1]]
-    return [_render(path) for path in sorted(SAMPLES.glob("*.jpg"))]
+    return rendered(RENDERED_SIZE)
+
+
+def rendered(size: tuple[int, int]) -> list[bytes]:
+    """The project's own samples in a size of width and height, as a studio would save them."""
+    return [_render(path, size) for path in sorted(SAMPLES.glob("*.jpg"))]
 
 
 def _megapixels(body: bytes) -> float:
@@ -25,15 +30,15 @@ def _megapixels(body: bytes) -> float:
         return picture.width * picture.height / 1e6
 
 
-def _render(path: Path) -> bytes:
-    """A sample in the benchmark's size, as a studio would save it.
+def _render(path: Path, size: tuple[int, int]) -> bytes:
+    """One sample, with grain.
 
     Samples are rendered, and so without the grain of a sensor. With it they have the bytes and take the CPU of
     photographs of that size, without it a third of the bytes and two thirds of the CPU.
     """
     file = io.BytesIO()
     with Image.open(path) as picture:
-        smooth = ImageOps.fit(picture.convert("RGB"), RENDERED_SIZE)
-    grain = Image.effect_noise(RENDERED_SIZE, GRAIN_LEVELS).convert("RGB")
+        smooth = ImageOps.fit(picture.convert("RGB"), size)
+    grain = Image.effect_noise(size, GRAIN_LEVELS).convert("RGB")
     ImageChops.add(smooth, grain, offset=-128).save(file, "JPEG", quality=93)
     return file.getvalue()
