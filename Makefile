@@ -17,7 +17,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens test check bench bench-codec bench-sandbox bench-scale long reliability security-report clean lock
+.PHONY: help demo run verify redrive tokens test check bench bench-codec bench-sandbox bench-scale cost long reliability security-report clean lock
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -62,6 +62,13 @@ bench-sandbox: $(DEV) ## CPU and memory of decoding in a process of its own; ROU
 
 bench-scale: $(DEV) ## A million rows: memory, rates, kills, one hot job, query plans; ROWS=, CHECK=1 fails on a missed target
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.scale
+
+cost: $(DEV) build/cost_measure.json ## USD a million images, and what is full first, after `make bench`; SET='name=number …'
+	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.cost $(SET)
+
+# What the codec takes and Postgres keeps; measured anew when the package has changed.
+build/cost_measure.json: $(wildcard layers/imagejobs/python/imagejobs/*.py) benchmarks/cost_measure.py benchmarks/pictures.py | $(DEV)
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks.cost_measure
 
 long: $(DEV) ## Tests that take minutes: kills, faults, long runs, fuzzing; FUZZ_SECONDS=60 a target
 	$(BIN)/pytest -s -m long

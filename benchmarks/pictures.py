@@ -23,7 +23,12 @@ def jpegs() -> list[bytes]:
     if corpus := os.environ.get("CORPUS"):
         bodies = [path.read_bytes() for path in sorted(Path(corpus).rglob("*.jpg"))]
         return [body for body in bodies if MEGAPIXELS[0] <= _megapixels(body) <= MEGAPIXELS[1]]
-    return [_photograph(path, RENDERED_SIZE, STUDIO_GRAIN, 93) for path in sorted(SAMPLES.glob("*.jpg"))]
+    return rendered(RENDERED_SIZE)
+
+
+def rendered(size: tuple[int, int]) -> list[bytes]:
+    """The project's own samples in a size of width and height, as a studio would save them."""
+    return [_photograph(path, size, STUDIO_GRAIN, 93) for path in sorted(SAMPLES.glob("*.jpg"))]
 
 
 def _megapixels(body: bytes) -> float:
