@@ -262,6 +262,40 @@ def test_an_origin_that_stays_down_gives_the_row_back_and_fails_after_the_last_a
     assert executions() == [f"{request_id}-1"]
 
 
+def test_an_image_that_a_host_at_rest_was_not_asked_for_loses_no_attempt(
+    worker, fan_out, database, row_queue, shop, connect
+):
+    shop.answers["/busy.jpg"] = [says(http_answer(status="429 Too Many Requests", Retry_After="40"))]
+    request_id = fan_out(shop.url("/busy.jpg"), shop.url("/a.jpg"))
+    first, second = sorted(received(row_queue), key=lambda message: message.row.row_number)
+    worker.run([first], plenty)
+
+    assert worker.run([second], plenty) == [second]
+
+    assert len(shop.requests) == 1
+    assert statuses(database, request_id) == ["PENDING", "PENDING"]
+    rests = "SELECT attempt, extract(epoch FROM not_before - now())::float FROM compressed_images WHERE row_number = 2"
+    ((attempt, seconds),) = query(connect, rests)
+    assert attempt == 0
+    assert 35 < seconds < 61
+
+
+def test_a_row_that_repeats_a_url_is_looked_at_again_when_the_first_has_rested(
+    worker, fan_out, row_queue, shop, connect, monkeypatch
+):
+    rung = []
+    fan_out(shop.url(), shop.url())
+    query(connect, "UPDATE compressed_images SET not_before = now() + '2 minutes' WHERE row_number = 1")
+    _, second = sorted(received(row_queue), key=lambda message: message.row.row_number)
+    monkeypatch.setattr(
+        type(row_queue), "ring_rows", lambda _, rows, delay=0: rung.extend((*rows, delay) if rows else ())
+    )
+
+    assert worker.run([second], plenty) == []
+
+    assert rung == [second.row, pytest.approx(120, abs=2)]
+
+
 def test_a_row_that_is_given_back_is_shown_again_soon(worker, fan_out, row_queue, shop, monkeypatch):
     shop.answers["/down.jpg"] = [UNAVAILABLE]
     shop.answers["/later.jpg"] = [says(http_answer(status="429 Too Many Requests", Retry_After="40"))]

@@ -23,6 +23,7 @@
         ├── UrlRefused                its URL, its address or the operator forbids it
         ├── OriginRefused             the origin answered, and the answer is final (404, ...)
         ├── OriginUnavailable         transient: 5xx, 429, reset, time-out; `retry_after_seconds`
+        │   └── HostAtRest                 not asked for this image: the host wants no requests for now
         ├── ImageTooLarge             over the byte, pixel, frame or scan limit
         ├── ImageUnreadable           empty, truncated or not what its first bytes say
         ├── FormatUnsupported         not a JPEG, PNG, WebP or GIF
@@ -220,6 +221,19 @@ class OriginUnavailable(ImageError):
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class HostAtRest(OriginUnavailable):
+    """The host asked for a rest, over another image; this one was not asked for.
+
+    Args:
+        message: Which host.
+        rest_seconds: What is left of it.
+    """
+
+    def __init__(self, message: str, rest_seconds: float) -> None:
+        super().__init__(message, rest_seconds)
+        self.rest_seconds = rest_seconds
 
 
 class ImageTooLarge(ImageError):

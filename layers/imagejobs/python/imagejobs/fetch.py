@@ -32,7 +32,7 @@ from urllib3.exceptions import TimeoutError as ExchangeTimeoutError
 
 from imagejobs.addresses import Target, check_url, resolve
 from imagejobs.destinations import ANY_PUBLIC_HOST, Destinations
-from imagejobs.errors import ImageError, ImageTooLarge, OriginRefused, OriginUnavailable, UrlRefused
+from imagejobs.errors import HostAtRest, ImageError, ImageTooLarge, OriginRefused, OriginUnavailable, UrlRefused
 from imagejobs.hosts import IPAddress
 from imagejobs.settings import USER_AGENT
 
@@ -118,6 +118,7 @@ class Fetcher:
             UrlRefused: The URL, or an address behind it or behind a redirect, is not to be contacted.
             OriginRefused: The answer is final: a status such as 404, no such host, a bad certificate.
             OriginUnavailable: 408, 425, 429, 5xx, a reset, a time-out, a cut body; later may do.
+            HostAtRest: That too, because of an earlier answer's Retry-After: nobody was asked.
             ImageTooLarge: The body is over `max_bytes`.
         """
         deadline = time.monotonic() + timeout_seconds
@@ -209,12 +210,13 @@ class _Rests:
         """Refuse to contact a host that is at rest, and note it when this request is what it wants rest from.
 
         Raises:
-            OriginUnavailable: It is at rest, or what the request raised.
+            HostAtRest: It is at rest.
+            OriginUnavailable: What the request raised.
         """
         rest_seconds = self._until.get((target.host, target.port), 0.0) - self.now()
         if rest_seconds > 0:
             reason = f"The host {target.host} asked to be left alone for a while."
-            raise OriginUnavailable(reason, retry_after_seconds=rest_seconds)
+            raise HostAtRest(reason, rest_seconds)
         try:
             yield
         except OriginUnavailable as error:

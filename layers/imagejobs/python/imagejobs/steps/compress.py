@@ -8,9 +8,10 @@ all others are committed.
 """
 
 import json
+import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.codec import Codec, NotBegun
 from imagejobs.database import Database, Transaction
 from imagejobs.database import Row as Record
-from imagejobs.errors import CodecFailed, ImageAbandoned, ImageError, JobCancelled, OriginUnavailable
+from imagejobs.errors import CodecFailed, HostAtRest, ImageAbandoned, ImageError, JobCancelled, OriginUnavailable
 from imagejobs.executions import Finalizer
 from imagejobs.fetch import Fetcher
 from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, image_key, ring_for_more
@@ -249,8 +250,8 @@ class RowWorker:
             return Attempt(image, _failed(ImageAbandoned(message)))
         try:
             return self._compress(image, clock)
-        except NotBegun:
-            return Attempt(image, None, has_begun=False)
+        except (NotBegun, HostAtRest) as error:
+            return _not_begun(image, error)
         except ImageError as error:
             if isinstance(error, CodecFailed):
                 logger.warning("codec_failed", image_id=str(image["image_id"]), cause=str(error.__cause__))
@@ -339,18 +340,24 @@ class RowWorker:
         A row that there was no time for, or whose URLs others are at, gets a message of its own: its deliveries must
         not be used up by waiting.
         """
-        waits = self._unfinished_rows(rows)
-        self.row_queue.ring_rows([row for row, seconds in waits.items() if seconds == 0])
-        self.row_queue.ring_rows([row for row, seconds in waits.items() if seconds is None], REPEATED_URL_SECONDS)
-        resting = {row: seconds for row, seconds in waits.items() if seconds}
+        unfinished = [(Row.from_record(each), each) for each in self._unfinished_rows(rows)]
+        self.row_queue.ring_rows([row for row, each in unfinished if each["wait_seconds"] == 0])
+        self._ring_repeated(
+            [(row, each["first_rests_seconds"]) for row, each in unfinished if each["wait_seconds"] is None]
+        )
+        resting = {row: each["wait_seconds"] for row, each in unfinished if each["wait_seconds"]}
         given_back = [message for message in messages if message.row in resting]
         for message in given_back:
             self.row_queue.show_again(message, resting[message.row])
         return given_back
 
-    def _unfinished_rows(self, rows: Sequence[Row]) -> Mapping[Row, float | None]:
-        records = self.database.fetch_all("list_unfinished_rows", _keys(rows))
-        return {Row.from_record(record): record["wait_seconds"] for record in records}
+    def _unfinished_rows(self, rows: Sequence[Row]) -> list[Record]:
+        return self.database.fetch_all("list_unfinished_rows", _keys(rows))
+
+    def _ring_repeated(self, rows: Sequence[tuple[Row, float]]) -> None:
+        """Rows that wait for others' images, with the seconds for which these rest."""
+        delay_seconds = max(REPEATED_URL_SECONDS, math.ceil(min((seconds for _, seconds in rows), default=0)))
+        self.row_queue.ring_rows([row for row, _ in rows], delay_seconds)
 
 
 class _AttemptFailed(ImageError):
@@ -358,6 +365,12 @@ class _AttemptFailed(ImageError):
 
     code = "internal_error"
     transient = True
+
+
+def _not_begun(image: Record, error: NotBegun | HostAtRest) -> Attempt:
+    """Images that wait for a host's rest come back a little later than that, and not all at once."""
+    rest_seconds = error.rest_seconds if isinstance(error, HostAtRest) else 0.0
+    return Attempt(image, None, rest_seconds * random.uniform(1.0, 1.5), has_begun=False)  # noqa: S311
 
 
 def _after_error(image: Record, error: ImageError) -> Attempt:

@@ -172,6 +172,7 @@ class FanOut:
                     if chunk.tell() > STAGE_CHARACTERS:
                         self.database.transact(partial(_stage_chunk, job, row.row_number, chunk))
                         chunk = StringIO()
+        lease.keep()
         self.database.transact(partial(_declare, job, totals, chunk, self.drop_daily_images))
 
     def _open(self, source: ObjectVersion, lease: "Lease") -> BinaryIO:

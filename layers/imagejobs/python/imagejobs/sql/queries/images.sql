@@ -57,15 +57,19 @@ FROM jsonb_to_recordset(%(leases)s) AS held (image_id uuid, lease_token uuid)
 WHERE image.image_id = held.image_id AND image.lease_token = held.lease_token;
 
 -- list_unfinished_rows --
--- Of the rows named, those with an image that is not terminal, and the seconds until one may be worked on; NULL where
--- all wait for earlier images with their URL.
+-- Of the rows named, those with an image that is not terminal, and the seconds until one may be worked on: NULL where
+-- all wait for earlier images with their URL, which rest for `first_rests_seconds` more.
 SELECT image.request_id, image.row_number, job.generation, job.owner,
        min(greatest(0, extract(epoch FROM greatest(image.leased_until, image.not_before) - now()))::float)
-           FILTER (WHERE image.same_as_row_number IS NULL) AS wait_seconds
+           FILTER (WHERE image.same_as_row_number IS NULL) AS wait_seconds,
+       min(greatest(0, extract(epoch FROM first.not_before - now()))::float) AS first_rests_seconds
 FROM compressed_images AS image
 JOIN unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
   USING (request_id, row_number)
 JOIN job_request AS job USING (request_id)
+LEFT JOIN compressed_images AS first
+  ON (first.request_id, first.row_number, first.position)
+   = (image.request_id, image.same_as_row_number, image.same_as_position)
 WHERE image.status = 'PENDING' AND job.images_total IS NOT NULL AND job.finalizable_at IS NULL
 GROUP BY image.request_id, image.row_number, job.generation, job.owner;
 
