@@ -11,6 +11,15 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageDraw, ImageOps
 
+# What each format holds, as Pillow names it.
+MODES = {
+    "JPEG": ["L", "RGB", "CMYK"],
+    "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
+    "WEBP": ["RGB", "RGBA"],
+    "GIF": ["1", "L", "P"],
+}
+CASES = [(pillow_format, mode) for pillow_format, modes in MODES.items() for mode in modes]
+
 # The four corners of `quadrants`, read clockwise from the top left: no turn or mirroring of them is the same.
 CORNERS = ((220, 30, 30), (30, 200, 40), (40, 60, 220), (240, 230, 60))
 
@@ -214,3 +223,13 @@ def files_under(variable: str, pattern: str = "**/*") -> list[Path]:
     if not folder:
         pytest.skip(f"{variable} is not set")
     return sorted(path for path in Path(folder).glob(pattern) if path.is_file())
+
+
+def picture_of(mode: str, size: tuple[int, int], seed: int = 1) -> Image.Image:
+    """Noise in any mode of `MODES`."""
+    if mode == "P":
+        return noise(size, "RGB", seed).quantize(64)
+    if mode == "I;16":
+        grey = noise(size, "L", seed).tobytes()
+        return Image.frombytes("I;16", size, b"".join(bytes((value ^ 0x55, value)) for value in grey))
+    return noise(size, mode, seed)

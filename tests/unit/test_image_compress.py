@@ -9,26 +9,10 @@ from PIL import Image, ImageChops, ImageStat
 
 from imagejobs.image import compress
 from imagejobs.options import CompressionOptions
-from tests.unit.image_helpers import decode, encode, noise
+from tests.unit.image_helpers import CASES, MODES, decode, encode, noise, picture_of
 
-MODES = {
-    "JPEG": ["L", "RGB", "CMYK"],
-    "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
-    "WEBP": ["RGB", "RGBA"],
-    "GIF": ["1", "L", "P"],
-}
 MEDIA_TYPES = {"JPEG": ("image/jpeg", "jpg"), "PNG": ("image/png", "png"), "WEBP": ("image/webp", "webp")}
 MEDIA_TYPES["GIF"] = ("image/gif", "gif")
-CASES = [(pillow_format, mode) for pillow_format, modes in MODES.items() for mode in modes]
-
-
-def picture_of(mode: str, size: tuple[int, int], seed: int) -> Image.Image:
-    if mode == "P":
-        return noise(size, "RGB", seed).quantize(64)
-    if mode == "I;16":
-        grey = noise(size, "L", seed).tobytes()
-        return Image.frombytes("I;16", size, b"".join(bytes((value ^ 0x55, value)) for value in grey))
-    return noise(size, mode, seed)
 
 
 def mean_difference(left: Image.Image, right: Image.Image) -> float:

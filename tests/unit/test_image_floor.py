@@ -17,6 +17,7 @@ from imagejobs.image_score import score
 from imagejobs.image_size import fitting_size, resized
 from imagejobs.options import FORMATS, CompressionOptions
 from tests.unit.image_helpers import (
+    CASES,
     animate,
     as_seen,
     cmyk_profile,
@@ -26,25 +27,10 @@ from tests.unit.image_helpers import (
     files_under,
     moving_frames,
     noise,
+    picture_of,
 )
 
-MODES = {
-    "JPEG": ["L", "RGB", "CMYK"],
-    "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
-    "WEBP": ["RGB", "RGBA"],
-    "GIF": ["1", "L", "P"],
-}
-CASES = [(pillow_format, mode) for pillow_format, modes in MODES.items() for mode in modes]
 PHOTOGRAPH = encode(noise((400, 300)), "JPEG", quality=96)
-
-
-def picture_of(mode, size, seed=1):
-    if mode == "P":
-        return noise(size, "RGB", seed).quantize(64)
-    if mode == "I;16":
-        grey = noise(size, "L", seed).tobytes()
-        return Image.frombytes("I;16", size, b"".join(bytes((value ^ 0x55, value)) for value in grey))
-    return noise(size, mode, seed)
 
 
 def prepared(body, most_wide=None, format_name="keep"):

@@ -17,6 +17,7 @@ from imagejobs.image_result import ENCODERS, MEDIA_TYPES
 from imagejobs.image_size import fitting_size
 from imagejobs.options import EFFORTS, FORMATS, CompressionOptions
 from tests.unit.image_helpers import (
+    CASES,
     animate,
     as_seen,
     cmyk_profile,
@@ -29,6 +30,7 @@ from tests.unit.image_helpers import (
     is_close,
     moving_frames,
     noise,
+    picture_of,
     quadrants,
     rgb_profile,
     soft_colours,
@@ -36,22 +38,6 @@ from tests.unit.image_helpers import (
 
 WIDE = rgb_profile(((0.610, 0.311, 0.019), (0.205, 0.626, 0.061), (0.149, 0.063, 0.745)), gamma=2.2)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-MODES = {
-    "JPEG": ["L", "RGB", "CMYK"],
-    "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
-    "WEBP": ["RGB", "RGBA"],
-    "GIF": ["1", "L", "P"],
-}
-CASES = [(pillow_format, mode) for pillow_format, modes in MODES.items() for mode in modes]
-
-
-def picture_of(mode: str, size: tuple[int, int], seed: int = 1) -> Image.Image:
-    if mode == "P":
-        return noise(size, "RGB", seed).quantize(64)
-    if mode == "I;16":
-        grey = noise(size, "L", seed).tobytes()
-        return Image.frombytes("I;16", size, b"".join(bytes((value ^ 0x55, value)) for value in grey))
-    return noise(size, mode, seed)
 
 
 def screenshot(mode: str = "RGB") -> Image.Image:
