@@ -9,18 +9,22 @@
 -- job_counters --
 -- A job's counters and bytes are not those of its finished images.
 SELECT job.request_id,
-       format('completed, failed, bytes before and after: the job says %s, %s, %s, %s; its images %s, %s, %s, %s',
-              job.images_completed, job.images_failed, job.bytes_before, job.bytes_after,
-              coalesce(image.completed, 0), coalesce(image.failed, 0),
+       format('completed, failed, unchanged, bytes before and after: the job says %s, %s, %s, %s, %s; '
+              'its images %s, %s, %s, %s, %s',
+              job.images_completed, job.images_failed, job.images_unchanged, job.bytes_before, job.bytes_after,
+              coalesce(image.completed, 0), coalesce(image.failed, 0), coalesce(image.unchanged, 0),
               coalesce(image.before, 0), coalesce(image.after, 0)) AS detail
 FROM job_request AS job
 LEFT JOIN (
     SELECT request_id, count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
-           count(*) FILTER (WHERE status = 'FAILED') AS failed, sum(bytes_before) AS before, sum(bytes_after) AS after
+           count(*) FILTER (WHERE status = 'FAILED') AS failed,
+           count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged,
+           sum(bytes_before) AS before, sum(bytes_after) AS after
     FROM compressed_images GROUP BY request_id
 ) AS image USING (request_id)
-WHERE (job.images_completed, job.images_failed, job.bytes_before, job.bytes_after)
-   <> (coalesce(image.completed, 0), coalesce(image.failed, 0), coalesce(image.before, 0), coalesce(image.after, 0));
+WHERE (job.images_completed, job.images_failed, job.images_unchanged, job.bytes_before, job.bytes_after)
+   <> (coalesce(image.completed, 0), coalesce(image.failed, 0), coalesce(image.unchanged, 0),
+       coalesce(image.before, 0), coalesce(image.after, 0));
 
 -- job_totals --
 -- A job's totals are not those of its staged images and rows.

@@ -85,9 +85,19 @@ def test_csv_database_s3_and_webhook_agree(finished):
     )
     assert sorted((o["Key"], o["Size"]) for o in stored["Contents"]) == sorted(in_database)
     event = json.loads(finished["webhook"].body)
-    for name in ("images", "images_completed", "images_failed", "rows", "bytes_before", "bytes_after", "result_url"):
+    for name in (
+        "images",
+        "images_completed",
+        "images_failed",
+        "images_unchanged",
+        "rows",
+        "bytes_before",
+        "bytes_after",
+        "result_url",
+    ):
         assert event[name] == job[name]
     assert (job["images_completed"], job["images_failed"]) == (len(PICTURES) + 1, 1)
+    assert job["images_unchanged"] == [image["outcome"] for image in images].count("unchanged")
     assert job["bytes_after"] == sum(i["bytes_after"] or 0 for i in images) < job["bytes_before"]
 
 

@@ -151,6 +151,7 @@ def totals(job: Mapping[str, Any]) -> dict[str, int | None]:
         "images": job["images_total"],
         "images_completed": job["images_completed"],
         "images_failed": job["images_failed"],
+        "images_unchanged": job["images_unchanged"],
         "bytes_before": job["bytes_before"],
         "bytes_after": job["bytes_after"],
     }

@@ -100,7 +100,7 @@ WITH finished AS (
         lease_token = NULL, leased_until = NULL
     FROM finished AS f
     WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = f.lease_token
-    RETURNING image.request_id, image.status, image.bytes_before, image.bytes_after
+    RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after
 ), {count_terminal}
 
 -- finish_repeated_urls --
@@ -118,7 +118,7 @@ WITH terminal AS (
       AND same.request_id = image.request_id AND same.row_number = image.same_as_row_number
       AND same.position = image.same_as_position AND same.status <> 'PENDING'
       AND job.request_id = image.request_id AND job.images_total IS NOT NULL AND job.finalizable_at IS NULL
-    RETURNING image.request_id, image.status, image.bytes_before, image.bytes_after
+    RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after
 ), {count_terminal}
 
 -- fail_images --
@@ -129,7 +129,7 @@ WITH terminal AS (
         lease_token = NULL, leased_until = NULL
     WHERE request_id = %(request_id)s AND row_number = coalesce(%(row_number)s, row_number) AND status = 'PENDING'
       AND (leased_until IS NULL OR leased_until < now())
-    RETURNING request_id, status, bytes_before, bytes_after
+    RETURNING request_id, status, outcome, bytes_before, bytes_after
 ), {count_terminal}
 
 -- count_terminal --
@@ -139,6 +139,7 @@ tally AS (
     SELECT request_id,
            count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
            count(*) FILTER (WHERE status = 'FAILED') AS failed,
+           count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged,
            coalesce(sum(bytes_before) FILTER (WHERE status = 'COMPLETED'), 0) AS before,
            coalesce(sum(bytes_after) FILTER (WHERE status = 'COMPLETED'), 0) AS after
     FROM terminal GROUP BY request_id
@@ -148,6 +149,7 @@ tally AS (
 UPDATE job_request AS job
 SET images_completed = images_completed + tally.completed,
     images_failed = images_failed + tally.failed,
+    images_unchanged = images_unchanged + tally.unchanged,
     bytes_before = job.bytes_before + tally.before,
     bytes_after = job.bytes_after + tally.after,
     completion_percentage =
