@@ -136,11 +136,12 @@ class AtWork:
 
     @property
     def renewal_is_due(self) -> bool:
-        """Whether leases are to be renewed now; they are from then on taken to be."""
-        due = time.monotonic() - self._renewed_at > self._patience_seconds
-        if due:
-            self._renewed_at = time.monotonic()
-        return due
+        """Whether leases are to be renewed now."""
+        return time.monotonic() - self._renewed_at > self._patience_seconds
+
+    def note_renewal(self) -> None:
+        """From here on the leases count as renewed."""
+        self._renewed_at = time.monotonic()
 
     def next_done(self) -> list[Attempt]:
         """Wait until half of what may be leased, or all that is, is done; what is done by then, with its images."""
@@ -214,6 +215,7 @@ class RowWorker:
             self._settle(at_work.next_done())
             self._ring_for_more(rows)
             if at_work.renewal_is_due:
+                at_work.note_renewal()
                 self._renew(at_work.images, clock)
         if self.database.execute("finish_repeated_urls", _keys(rows)):
             self._ring_for_more(rows)
