@@ -53,6 +53,10 @@ SET lease_token = %(token)s, attempt = 1,
 WHERE request_id = %(request_id)s AND row_number BETWEEN %(done)s + 1 AND %(done)s + %(leased)s
 RETURNING image_id::text
 """
+REPEAT = """
+UPDATE compressed_images SET same_as_row_number = 1, same_as_position = 1
+WHERE request_id = %(request_id)s AND row_number = ANY(%(row_numbers)s)
+"""
 INDEXES = """
 SELECT format('ALTER TABLE compressed_images DROP CONSTRAINT %I', conname),
        format('ALTER TABLE compressed_images ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid))
@@ -80,6 +84,17 @@ class OpenJob:
     done: int
     token: UUID
     leased_ids: list[str]
+
+    @property
+    def batch_rows(self) -> range:
+        """Rows that nobody works on yet."""
+        first = self.done + LEASED_IMAGES + 1
+        return range(first, first + BATCH_ROWS)
+
+    @property
+    def repeated_rows(self) -> range:
+        """Rows with the URL of the first one."""
+        return range(self.batch_rows.stop, self.batch_rows.stop + BATCH_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +158,18 @@ def figures(images: int) -> list[Figure]:
     ]
 
 
-def fill(connection: psycopg2.extensions.connection, images: int) -> OpenJob:
-    """Nine jobs that are settled and one in the middle; Postgres is kept from gathering statistics by itself."""
-    rows = images // JOBS
+def fill(connection: psycopg2.extensions.connection, images: int, jobs: int = JOBS) -> OpenJob:
+    """All jobs settled but one, which is in its middle; Postgres is kept from gathering statistics by itself."""
+    rows = images // jobs
     job = OpenJob(uuid4(), rows, rows // 2, uuid4(), [])
     settled = {"status": "COMPLETED", "percentage": 100, "sent": rows, "done": rows, "ended_at": "yesterday"}
-    sent = {"status": "PROCESSING", "percentage": 50, "sent": job.done + OUT_IMAGES, "done": job.done, "ended_at": None}
+    sent = {
+        "status": "PROCESSING",
+        "percentage": 50,
+        "sent": min(rows, job.done + OUT_IMAGES),
+        "done": job.done,
+        "ended_at": None,
+    }
     with connection, connection.cursor() as cursor:
         cursor.execute("ALTER TABLE compressed_images SET (autovacuum_enabled = off)")
         cursor.execute("SET LOCAL session_replication_role = replica")
@@ -156,7 +177,7 @@ def fill(connection: psycopg2.extensions.connection, images: int) -> OpenJob:
         indexes = cursor.fetchall()
         for drop, _ in indexes:
             cursor.execute(drop)
-        for request_id, columns in [(uuid4(), settled) for _ in range(JOBS - 1)] + [(job.request_id, sent)]:
+        for request_id, columns in [(uuid4(), settled) for _ in range(jobs - 1)] + [(job.request_id, sent)]:
             cursor.execute(INSERT_JOB, {"request_id": request_id, "rows": rows, **columns})
             cursor.execute(INSERT_IMAGES, {"request_id": request_id, "rows": rows, **columns})
         for _, create in indexes:
@@ -164,6 +185,7 @@ def fill(connection: psycopg2.extensions.connection, images: int) -> OpenJob:
         lease = {"token": job.token, "done": job.done, "leased": LEASED_IMAGES, "expired": EXPIRED_IMAGES}
         cursor.execute(LEASE, {"request_id": job.request_id, **lease})
         job.leased_ids.extend(image_id for (image_id,) in cursor.fetchall())
+        cursor.execute(REPEAT, {"request_id": job.request_id, "row_numbers": list(job.repeated_rows)})
     return job
 
 
@@ -175,8 +197,8 @@ def questions(job: OpenJob) -> Iterator[Question]:
     yield Question("listing, first page", "list_images", first, 600)
     yield Question("listing, deep page", "list_images", {**first, "after_row": job.rows - 1_000}, 600)
 
-    rows = [job.done + LEASED_IMAGES + number for number in range(1, BATCH_ROWS + 1)]
-    keys = {"request_ids": [job.request_id] * BATCH_ROWS, "row_numbers": rows}
+    keys = {"request_ids": [job.request_id] * BATCH_ROWS, "row_numbers": list(job.batch_rows)}
+    repeated = {**keys, "row_numbers": list(job.repeated_rows)}
     lease = {**keys, "token": uuid4(), "lease_seconds": 20.0, "limit": 20}
     finished = [
         {
@@ -191,7 +213,7 @@ def questions(job: OpenJob) -> Iterator[Question]:
     yield Question("lease of a batch", "lease_images", {**lease, "crashed": False}, 1_000)
     yield Question("lease of a batch after a crash", "lease_images", {**lease, "crashed": True, "limit": 1}, 1_000)
     yield Question("outcomes of 20 images", "finish_images", {"finished": json.dumps(finished[:20])}, 2_000)
-    yield Question("outcomes of repeated URLs", "finish_repeated_urls", keys, 1_000)
+    yield Question("outcomes of repeated URLs", "finish_repeated_urls", repeated, 1_000)
     yield Question("rows left of a batch", "list_unfinished_rows", keys, 200)
 
     room = {"request_ids": [job.request_id], **identity, "limit": SEND_IMAGES, "max_images_out": 2 * OUT_IMAGES}

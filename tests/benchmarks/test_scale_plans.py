@@ -26,3 +26,15 @@ def test_no_statement_goes_through_all_images_with_statistics_or_without(filled)
     assert [plan.text for plan in plans if plan.scans_all_images] == []
     too_many = [plan for plan in plans if not 0 < plan.pages <= plan.question.max_pages]
     assert [(plan.question.name, plan.pages, plan.text) for plan in too_many] == []
+
+
+@pytest.mark.parametrize("rows", [1_000, 5_000])
+def test_the_first_job_of_a_new_database_costs_no_more(connect, rows):
+    """Its table is so small that Postgres, without statistics, would rather go through all of it again and again."""
+    connection = connect()
+    job = fill(connection, rows, jobs=1)
+    plans = explain_all(connection, job)
+    connection.close()
+
+    too_many = [plan for plan in plans if not 0 < plan.pages <= plan.question.max_pages]
+    assert [(plan.question.name, plan.pages, plan.text) for plan in too_many] == []

@@ -25,19 +25,13 @@ WHERE job.request_id = %(request_id)s ORDER BY next.row_number;
 -- lease_images --
 -- Whoever holds the lease works on the image. Images whose earlier lease ran out without a word may be what killed
 -- the worker: they are granted apart from the others. A repeat with the same token, after a lost reply, gets the same.
--- The job is looked up by itself: joined, Postgres finds images by the job alone as long as it has no statistics of them,
--- and goes through all that are left of it for each row of the batch.
-WITH chosen AS (
+WITH {named_images}, chosen AS (
     SELECT image.image_id
-    FROM compressed_images AS image
-    JOIN unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
-      USING (request_id, row_number)
+    FROM compressed_images AS image JOIN named USING (image_id)
     WHERE image.status = 'PENDING' AND image.not_before <= now()
       AND (image.leased_until IS NULL OR image.leased_until < now() OR image.lease_token = %(token)s)
       AND (image.crashes > 0 OR coalesce(image.leased_until < now(), false)) = %(crashed)s
       AND image.same_as_row_number IS NULL
-      AND (SELECT job.images_total IS NOT NULL AND job.finalizable_at IS NULL
-           FROM job_request AS job WHERE job.request_id = image.request_id)
     ORDER BY image.crashes, image.request_id, image.row_number, image.position
     LIMIT %(limit)s
     FOR UPDATE OF image SKIP LOCKED
@@ -105,19 +99,25 @@ WITH finished AS (
 
 -- finish_repeated_urls --
 -- Of the rows named, the images whose URL stands earlier in the sheet become what became of it there, once it has.
-WITH terminal AS (
+WITH {named_images}, waiting AS MATERIALIZED (
+    SELECT image.image_id, image.request_id, image.same_as_row_number, image.same_as_position
+    FROM compressed_images AS image JOIN named USING (image_id)
+    WHERE image.status = 'PENDING' AND image.same_as_row_number IS NOT NULL
+), terminal AS (
     UPDATE compressed_images AS image
     SET status = same.status, error_code = same.error_code, error_message = same.error_message,
         image_url = same.image_url, object_key = same.object_key, format = same.format, outcome = same.outcome,
         width = same.width, height = same.height, bytes_before = same.bytes_before, bytes_after = same.bytes_after,
         encoder = same.encoder, encoder_quality = same.encoder_quality, score = same.score, content = same.content,
         cpu_ms = CASE same.status WHEN 'COMPLETED' THEN 0 END
-    FROM compressed_images AS same, job_request AS job,
-         unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
-    WHERE image.request_id = wanted.request_id AND image.row_number = wanted.row_number AND image.status = 'PENDING'
-      AND same.request_id = image.request_id AND same.row_number = image.same_as_row_number
-      AND same.position = image.same_as_position AND same.status <> 'PENDING'
-      AND job.request_id = image.request_id AND job.images_total IS NOT NULL AND job.finalizable_at IS NULL
+    FROM waiting CROSS JOIN LATERAL (
+        SELECT * FROM compressed_images AS first
+        WHERE (first.request_id, first.row_number, first.position)
+            = (waiting.request_id, waiting.same_as_row_number, waiting.same_as_position)
+          AND first.status <> 'PENDING'
+        OFFSET 0 -- keeps the look-up by itself
+    ) AS same
+    WHERE image.image_id = waiting.image_id AND image.status = 'PENDING'
     RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after
 ), {count_terminal}
 
@@ -131,6 +131,21 @@ WITH terminal AS (
       AND (leased_until IS NULL OR leased_until < now())
     RETURNING request_id, status, outcome, bytes_before, bytes_after
 ), {count_terminal}
+
+-- named_images --
+-- The images of the rows named whose jobs are open. They and the jobs are looked up one by one: joined with what is asked
+-- of them, Postgres goes through all that are left of a job for each row, as long as it has no statistics of them.
+named AS MATERIALIZED (
+    SELECT image.image_id
+    FROM unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
+    CROSS JOIN LATERAL (
+        SELECT image_id FROM compressed_images AS of_row
+        WHERE of_row.request_id = wanted.request_id AND of_row.row_number = wanted.row_number
+        OFFSET 0 -- keeps the look-up by itself
+    ) AS image
+    WHERE (SELECT job.images_total IS NOT NULL AND job.finalizable_at IS NULL
+           FROM job_request AS job WHERE job.request_id = wanted.request_id)
+)
 
 -- count_terminal --
 -- The jobs are locked after their images, and so only until the commit that follows at once: all workers of a job wait
