@@ -1,7 +1,7 @@
 """What checkov finds in the templates is what .checkov.yaml gives a reason for, and no more or less.
 
-It reads what SAM's translator makes of the template, for that has the roles too. It asks nobody, neither for policies nor
-for a newer version of itself.
+It reads what SAM's translator makes of the template, for that has the roles too. It asks nobody, neither for policies
+nor for a newer version of itself.
 """
 
 import json
