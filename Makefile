@@ -11,13 +11,15 @@ BIN := .venv/bin
 # Stamps: each is newer than the requirements that were installed last.
 LOCAL := .venv/local.installed
 DEV := .venv/dev.installed
+# Apart: it pins what our own packages need in other versions.
+CHECKOV := .venv-checkov/installed
 
 # For SAM: it needs a region to validate, and has nobody to report to.
 export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens test check bench bench-codec bench-sandbox bench-scale cost long reliability security-report clean lock
+.PHONY: help demo run verify redrive tokens build test check bench bench-codec bench-sandbox bench-scale cost long reliability security-report clean lock
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -38,15 +40,19 @@ redrive: $(LOCAL) ## Give what the running service gave up another chance; DRY_R
 tokens: $(LOCAL) ## Who may call the running service: ARGS='list', 'create NAME', 'revoke ID', 'rotate-secret ID'
 	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.tokens $(ARGS)
 
-test: $(DEV) ## All tests but the long ones
+build: $(DEV) ## What `sam deploy` uploads, for both processors, with its sizes beside Lambda's limits
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
+	@$(BIN)/python -m benchmarks.package_sizes .aws-sam/build
+
+test: $(DEV) $(CHECKOV) ## All tests but the long ones
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
-check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam validate, pip check
+check: $(DEV) $(CHECKOV) ## Everything that must be green: tests (sam build, checkov), ruff, mypy, cfn-lint, sam validate, pip check
 	$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cfn-lint template.yaml
+	$(BIN)/cfn-lint template.yaml $(wildcard templates/*.yaml)
 	$(BIN)/sam validate --lint --template template.yaml
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
@@ -82,10 +88,15 @@ security-report: $(DEV) ## Hostile URLs, files, sheets and origins, secrets: the
 clean: ## Forget the state of `make run`
 	@if [ -e $(LOCAL) ]; then $(BIN)/python -m local clean; else rm -rf .local; fi
 
-lock: $(DEV) ## Pin the newest versions that the requirements/*.in files allow
+lock: $(DEV) ## Pin the newest versions that the files *.in of requirements and layers allow
 	$(COMPILE) requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) requirements/local.in -c requirements/dev.txt -o requirements/local.txt
+	$(COMPILE) requirements/checkov.in -o requirements/checkov.txt
 	$(COMPILE) layers/dependencies/requirements.in -c requirements/dev.txt -o layers/dependencies/requirements.txt
+	$(COMPILE) layers/codecs/requirements.in -c requirements/dev.txt -o layers/codecs/requirements.txt $(UNUSED)
+
+# cffi needs it to compile, which was done where the wheels were built.
+UNUSED = --no-emit-package pycparser
 
 COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
@@ -101,4 +112,10 @@ $(LOCAL): requirements/local.txt
 $(DEV): requirements/dev.txt $(LOCAL)
 	@echo 'Installing what the checks need into .venv …'
 	@$(INSTALL) $<
+	@touch $@
+
+$(CHECKOV): requirements/checkov.txt | $(DEV)
+	@echo 'Installing checkov into .venv-checkov …'
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-checkov
+	@$(BIN)/uv pip install --quiet --python .venv-checkov --no-deps --require-hashes -r $<
 	@touch $@
