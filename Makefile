@@ -6,21 +6,20 @@ PRIVATE_ORIGINS ?=
 WEBHOOK_TIME_SCALE ?= 1
 RUNS ?= 200
 ARGS ?= list
+STACK ?=
 
 BIN := .venv/bin
 # Stamps: each is newer than the requirements that were installed last.
 LOCAL := .venv/local.installed
 DEV := .venv/dev.installed
 
-# For SAM: it needs a region to validate, and has nobody to report to.
-export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens test check bench bench-codec bench-sandbox bench-scale cost long reliability security-report clean lock
+.PHONY: help demo run verify redrive tokens test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report clean lock
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 24
 
 demo: $(LOCAL) ## One sample CSV through the whole service, then stop
 	@exec $(BIN)/python -m local demo
@@ -35,11 +34,14 @@ verify: $(LOCAL) ## Check on the running service that nothing was lost or done t
 redrive: $(LOCAL) ## Give what the running service gave up another chance; DRY_RUN=1 only lists it
 	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.redrive $(if $(DRY_RUN),--dry-run)
 
-tokens: $(LOCAL) ## Who may call the running service: ARGS='list', 'create NAME', 'revoke ID', 'rotate-secret ID'
-	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.tokens $(ARGS)
+tokens: $(LOCAL) ## Who may call: ARGS='list', 'create NAME', 'revoke ID', 'rotate-secret ID'; STACK= of a deployed one
+	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.tokens $(if $(STACK),--stack-name $(STACK)) $(ARGS)
 
 test: $(DEV) ## All tests but the long ones
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
+
+e2e: $(DEV) ## The end-to-end tests against a deployed stack: STACK=; E2E_TOKEN and E2E_WEBHOOK_URL in the environment
+	E2E_STACK=$(or $(STACK),$(error Which stack? make e2e STACK=imagejobs-dev)) $(BIN)/pytest tests/e2e
 
 check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam validate, pip check
 	$(BIN)/python -m pip --disable-pip-version-check check
@@ -47,7 +49,7 @@ check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml
-	$(BIN)/sam validate --lint --template template.yaml
+	AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} $(BIN)/sam validate --lint --template template.yaml
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
 bench: $(DEV) ## Images per second, CPU, cold starts, memory; IMAGES=, ROUNDS=, CHECK=1 fails on a missed target
