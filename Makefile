@@ -16,7 +16,7 @@ DEV := .venv/dev.installed
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report clean lock
+.PHONY: help demo run verify redrive tokens test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -80,6 +80,9 @@ reliability: $(DEV) ## Kills, duplicates, faults: the table in docs/reliability.
 
 security-report: $(DEV) ## Hostile URLs, files, sheets and origins, secrets: the table in docs/security.md
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m security
+
+doc-tables: $(DEV) ## Write the tables of docs/deploy.md and docs/iam.md anew from the template
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m tests.template.doc_tables
 
 clean: ## Forget the state of `make run`
 	@if [ -e $(LOCAL) ]; then $(BIN)/python -m local clean; else rm -rf .local; fi

@@ -13,7 +13,7 @@ import pytest
 from local.ports import LOOPBACK, claim_port
 from local.stack import Options, Stack, StackInfo
 from operations.target import Target
-from tests.e2e.customer import Client, Surroundings
+from tests.e2e.customer import Client, Surroundings, until
 from tests.e2e.shops import LoopbackShop, Shop, bucket_shop
 from tests.unit.fetch_helpers import origin
 
@@ -59,8 +59,10 @@ def deployed_surroundings() -> Iterator[Surroundings]:
     if not token:
         pytest.skip(f"E2E_TOKEN is not set: make tokens STACK={STACK_NAME} ARGS='create e2e' shows one")
     target = Target.deployed(STACK_NAME)
+    client = Client(target, token)
+    until(lambda: client.request("GET", "/job/status/x").status_code != 401)  # a new token is let in within a minute
     with bucket_shop(target) as pictures:
-        yield Surroundings(Client(target, token), pictures, os.environ.get("E2E_WEBHOOK_URL", ""))
+        yield Surroundings(client, pictures, os.environ.get("E2E_WEBHOOK_URL", ""))
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +76,7 @@ def local_shop() -> Iterator[LoopbackShop]:
 @pytest.fixture(scope="session")
 def stack(local_shop: LoopbackShop, state_dir: Path) -> Iterator[StackInfo]:
     """A local stack; what its bucket serves by presigned links may be fetched, too."""
+    assert not STACK_NAME, "mark the test as local"
     port = claim_port(0)
     options = Options(port=port, private_origins=[local_shop.origin, f"{LOOPBACK}:{port}"], webhook_time_scale=0.01)
     with Stack.start(state_dir / "stack", options) as running:

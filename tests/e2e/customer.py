@@ -23,7 +23,7 @@ def until(what: Callable[[], T], seconds: float = 120.0) -> T:
     deadline = time.monotonic() + seconds
     while not (value := what()):
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
-        time.sleep(0.1)
+        time.sleep(0.2)  # 300 calls a minute at most: a token of the default limits has 600
     return value
 
 
