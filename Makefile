@@ -6,6 +6,7 @@ PRIVATE_ORIGINS ?=
 WEBHOOK_TIME_SCALE ?= 1
 RUNS ?= 200
 ARGS ?= list
+STACK ?=
 
 BIN := .venv/bin
 # Stamps: each is newer than the requirements that were installed last.
@@ -14,15 +15,13 @@ DEV := .venv/dev.installed
 # Apart: it pins what our own packages need in other versions.
 CHECKOV := .venv-checkov/installed
 
-# For SAM: it needs a region to validate, and has nobody to report to.
-export AWS_DEFAULT_REGION ?= us-east-1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens build test check bench bench-codec bench-sandbox bench-scale cost long reliability security-report clean lock
+.PHONY: help demo run verify redrive tokens build test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 24
 
 demo: $(LOCAL) ## One sample CSV through the whole service, then stop
 	@exec $(BIN)/python -m local demo
@@ -37,8 +36,8 @@ verify: $(LOCAL) ## Check on the running service that nothing was lost or done t
 redrive: $(LOCAL) ## Give what the running service gave up another chance; DRY_RUN=1 only lists it
 	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.redrive $(if $(DRY_RUN),--dry-run)
 
-tokens: $(LOCAL) ## Who may call the running service: ARGS='list', 'create NAME', 'revoke ID', 'rotate-secret ID'
-	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.tokens $(ARGS)
+tokens: $(LOCAL) ## Who may call: ARGS='list', 'create NAME', 'revoke ID', 'rotate-secret ID'; STACK= of a deployed one
+	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.tokens $(if $(STACK),--stack-name $(STACK)) $(ARGS)
 
 build: $(DEV) ## What `sam deploy` uploads, for both processors, with its sizes beside Lambda's limits
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
@@ -47,13 +46,12 @@ build: $(DEV) ## What `sam deploy` uploads, for both processors, with its sizes 
 test: $(DEV) $(CHECKOV) ## All tests but the long ones
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
-check: $(DEV) $(CHECKOV) ## Everything that must be green: tests (sam build, checkov), ruff, mypy, cfn-lint, sam validate, pip check
+.PHONY: help demo run verify redrive tokens build test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
 	$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cfn-lint template.yaml $(wildcard templates/*.yaml)
-	$(BIN)/sam validate --lint --template template.yaml
+.PHONY: help demo run verify redrive tokens build test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
 bench: $(DEV) ## Images per second, CPU, cold starts, memory; IMAGES=, ROUNDS=, CHECK=1 fails on a missed target
@@ -84,6 +82,9 @@ reliability: $(DEV) ## Kills, duplicates, faults: the table in docs/reliability.
 
 security-report: $(DEV) ## Hostile URLs, files, sheets and origins, secrets: the table in docs/security.md
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m security
+
+doc-tables: $(DEV) ## Write the tables of docs/deploy.md and docs/iam.md anew from the template
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m tests.template.doc_tables
 
 clean: ## Forget the state of `make run`
 	@if [ -e $(LOCAL) ]; then $(BIN)/python -m local clean; else rm -rf .local; fi

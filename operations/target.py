@@ -21,6 +21,7 @@ STACK_FILE = Path(".local/stack.json")
 
 # Outputs of template.yaml, by the names that stack.json has for them.
 OUTPUTS = {
+    "api_url": "ApiUrl",
     "bucket": "BucketName",
     "upload_queue_url": "UploadQueueUrl",
     "upload_dead_letter_queue_url": "UploadDeadLetterQueueUrl",

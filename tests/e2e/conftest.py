@@ -1,13 +1,23 @@
-"""One local stack for all end-to-end tests, a shop whose pictures it fetches, and a client of its API."""
+"""One stack for all end-to-end tests, pictures that it can fetch, and a client of its API.
 
+By default they start a local stack. With `E2E_STACK`, the name of a deployed one, they use that (`make e2e`): with
+AWS's own environment, the token in `E2E_TOKEN` and, for webhooks, a public URL in `E2E_WEBHOOK_URL` that answers 2xx.
+"""
+
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from local.ports import LOOPBACK, claim_port
 from local.stack import Options, Stack, StackInfo
-from tests.e2e.customer import Client, Shop
+from operations.target import Target
+from tests.e2e.customer import Client, Surroundings, until
+from tests.e2e.shops import LoopbackShop, Shop, bucket_shop
 from tests.unit.fetch_helpers import origin
+
+STACK_NAME = os.environ.get("E2E_STACK", "")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -15,23 +25,66 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.xdist_group("stack"))
+            if STACK_NAME and item.get_closest_marker("local"):
+                item.add_marker(pytest.mark.skip(reason="needs what only a local stack lets it do"))
 
 
 @pytest.fixture(scope="session")
-def shop() -> Iterator[Shop]:
-    shop = Shop()
+def surroundings(request: pytest.FixtureRequest) -> Surroundings:
+    found: Surroundings = request.getfixturevalue("deployed_surroundings" if STACK_NAME else "local_surroundings")
+    return found
+
+
+@pytest.fixture(scope="session")
+def client(surroundings: Surroundings) -> Client:
+    return surroundings.client
+
+
+@pytest.fixture(scope="session")
+def shop(surroundings: Surroundings) -> Shop:
+    return surroundings.shop
+
+
+@pytest.fixture(scope="session")
+def webhook_url(surroundings: Surroundings) -> str:
+    if not surroundings.webhook_url:
+        pytest.skip("E2E_WEBHOOK_URL is not set: a public URL that answers every POST with 2xx")
+    return surroundings.webhook_url
+
+
+@pytest.fixture(scope="session")
+def deployed_surroundings() -> Iterator[Surroundings]:
+    """A deployed stack with pictures in its own bucket."""
+    token = os.environ.get("E2E_TOKEN")
+    if not token:
+        pytest.skip(f"E2E_TOKEN is not set: make tokens STACK={STACK_NAME} ARGS='create e2e' shows one")
+    target = Target.deployed(STACK_NAME)
+    client = Client(target, token)
+    until(lambda: client.request("GET", "/job/status/x").status_code != 401)  # a new token is let in within a minute
+    with bucket_shop(target) as pictures:
+        yield Surroundings(client, pictures, os.environ.get("E2E_WEBHOOK_URL", ""))
+
+
+@pytest.fixture(scope="session")
+def local_shop() -> Iterator[LoopbackShop]:
+    shop = LoopbackShop()
     with origin(shop) as server:
         shop.origin = server.origin
         yield shop
 
 
 @pytest.fixture(scope="session")
-def stack(shop: Shop, state_dir: Path) -> Iterator[StackInfo]:
-    options = Options(private_origins=[shop.origin], webhook_time_scale=0.01)
+def stack(local_shop: LoopbackShop, state_dir: Path) -> Iterator[StackInfo]:
+    """A local stack; what its bucket serves by presigned links may be fetched, too."""
+    assert not STACK_NAME, "mark the test as local"
+    port = claim_port(0)
+    options = Options(port=port, private_origins=[local_shop.origin, f"{LOOPBACK}:{port}"], webhook_time_scale=0.01)
     with Stack.start(state_dir / "stack", options) as running:
         yield running.info
 
 
 @pytest.fixture(scope="session")
-def client(stack: StackInfo) -> Client:
-    return Client(stack)
+def local_surroundings(stack: StackInfo, local_shop: LoopbackShop, state_dir: Path) -> Surroundings:
+    """A local stack with a shop beside it that accepts webhooks."""
+    client = Client.local(state_dir / "stack" / "stack.json")
+    return Surroundings(client, local_shop, local_shop.url("/hooks/accepted"))

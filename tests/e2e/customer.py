@@ -1,72 +1,58 @@
-"""What end-to-end tests see of a stack: a client of its API, and a customer's server."""
+"""What end-to-end tests see of a stack: a client of its API, with credentials of the account that it runs in."""
 
+import json
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import boto3
 import requests
 
-from local.stack import StackInfo
+from operations.target import Target
 from reliability.query import query
-from tests.unit.fetch_helpers import Answer, Request, http_answer, says
+from tests.e2e.shops import Shop
 
 T = TypeVar("T")
 
-SAMPLES = Path(__file__).parents[2] / "samples"
 HEADER = "S. No.,Product Name,Input Image Urls\n"
 
 
-def until(what: Callable[[], T], seconds: float = 60.0) -> T:
+def until(what: Callable[[], T], seconds: float = 120.0) -> T:
     """The first truthy value of `what`; fails when there is none in time."""
     deadline = time.monotonic() + seconds
     while not (value := what()):
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
-        time.sleep(0.1)
+        time.sleep(0.2)  # 300 calls a minute at most: a token of the default limits has 600
     return value
-
-
-@dataclass
-class Shop:
-    """A customer's server: the sample pictures under their names, whatever a test adds, and its webhooks."""
-
-    answers: dict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
-    webhooks: dict[str, list[Request]] = field(default_factory=lambda: defaultdict(list))
-    origin: str = ""
-
-    def __call__(self, request: Request, wire: Any) -> None:
-        if request.line.startswith("POST"):
-            self.webhooks[request.resource].append(request)
-        answers = self.answers.get(request.resource)
-        if answers:
-            (answers[0] if len(answers) == 1 else answers.pop(0))(request, wire)
-        elif request.line.startswith("POST"):
-            says(http_answer(status="204 No Content"))(request, wire)
-        else:
-            self._picture(request)(request, wire)
-
-    def url(self, resource: str) -> str:
-        return f"http://{self.origin}{resource}"
-
-    def _picture(self, request: Request) -> Answer:
-        path = SAMPLES / request.resource.removeprefix("/")
-        return says(http_answer(path.read_bytes()) if path.is_file() else http_answer(status="404 Not Found"))
 
 
 @dataclass
 class Client:
     """A caller of the API, with what a test wants to see behind it."""
 
-    info: StackInfo
+    target: Target
+    token: str
+
+    @classmethod
+    def local(cls, stack_file: Path) -> "Client":
+        """Of the local stack that a `stack.json` describes."""
+        return cls(Target.local(stack_file), json.loads(stack_file.read_text(encoding="utf-8"))["token"])
+
+    @property
+    def api_url(self) -> str:
+        return self.target.names["api_url"]
+
+    @property
+    def bucket(self) -> str:
+        return self.target.names["bucket"]
 
     def request(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        headers = {"Authorization": f"Bearer {self.info.token}"}
-        url = f"{self.info.api_url}{path}"
+        headers = {"Authorization": f"Bearer {self.token}"}
         return requests.request(
-            method, url, **{"headers": headers, "timeout": 30, "allow_redirects": False, **arguments}
+            method,
+            f"{self.api_url}{path}",
+            **{"headers": headers, "timeout": 30, "allow_redirects": False, **arguments},
         )
 
     def upload(self, sheet: str | bytes, **fields: str) -> str:
@@ -77,7 +63,7 @@ class Client:
     def status(self, request_id: str) -> dict[str, Any]:
         return dict(self.request("GET", f"/job/status/{request_id}").json())
 
-    def ended(self, request_id: str, seconds: float = 60.0) -> dict[str, Any]:
+    def ended(self, request_id: str, seconds: float = 120.0) -> dict[str, Any]:
         """The job's status once it is terminal."""
         return until(lambda: (job := self.status(request_id))["status"] in {"COMPLETED", "FAILED"} and job, seconds)
 
@@ -91,14 +77,50 @@ class Client:
         assert answer.status_code == 200, answer.text
         return answer.content.decode("utf-8")
 
+    def accepted_event(self, request_id: str, execution: str = "1") -> dict[str, Any]:
+        """What the job's webhook said, once the finalizer has seen it accepted.
+
+        Args:
+            request_id: The job's.
+            execution: What its finalizer's execution is called beyond that: the generation, and `-2` for a second run.
+        """
+        output = until(lambda: self._finalizer_output(f"{request_id}-{execution}"))
+        assert output["next"]["outcome"] == "delivered", output["answer"]
+        stored = output["closed"]["webhook"]
+        content = self.aws("s3").get_object(Bucket=self.bucket, Key=stored["key"], VersionId=stored["version"])
+        return dict(json.loads(json.load(content["Body"])["body"]))
+
+    def _finalizer_output(self, execution: str) -> dict[str, Any] | None:
+        """The state that an execution has ended with, None before that."""
+        stepfunctions = self.aws("stepfunctions")
+        machine = self.target.names["finalizer_arn"]
+        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{execution}"
+        try:
+            described = stepfunctions.describe_execution(executionArn=arn)
+        except stepfunctions.exceptions.ExecutionDoesNotExist:
+            return None
+        assert described["status"] in {"RUNNING", "SUCCEEDED"}, described
+        return json.loads(described["output"]) if described["status"] == "SUCCEEDED" else None
+
     def aws(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.info.endpoint_url,
-            region_name=self.info.region,
-            aws_access_key_id=self.info.aws_access_key_id,
-            aws_secret_access_key=self.info.aws_secret_access_key,
-        )
+        return self.target.session.client(service, **self.target.client_options)
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return query(self.info.database_url, sql, parameters)
+        """A statement on a local stack's database; a deployed one's is not reached from here."""
+        assert self.target.database_url, "mark the test as local"
+        return query(self.target.database_url, sql, parameters)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the tests work in: a stack, pictures that it can fetch, and where it may send webhooks.
+
+    Attributes:
+        client: Of the stack's API.
+        shop: Whose pictures it fetches.
+        webhook_url: Accepts every webhook; empty when there is no such place.
+    """
+
+    client: Client
+    shop: Shop
+    webhook_url: str

@@ -37,6 +37,7 @@ def test_health_and_the_description_need_no_token(client, path, media_type):
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, media_type)
 
 
+@pytest.mark.local
 def test_a_token_made_by_the_command_is_let_in_within_its_limits(client, state_dir, capsys):
     arguments = ["--stack", str(state_dir / "stack" / "stack.json"), "create", "small", "--requests-per-minute", "5"]
     assert tokens.main(arguments) == 0
@@ -65,23 +66,25 @@ def test_a_path_that_is_not_there_is_json(client):
     assert set(answer.json()) == {"code", "message"}
 
 
-def test_the_bucket_answers_nobody_without_credentials(client):
-    client.aws("s3").put_object(Bucket=client.info.bucket, Key="images/private.jpg", Body=b"x")
+@pytest.mark.local
+def test_the_bucket_answers_nobody_without_credentials(client, stack):
+    client.aws("s3").put_object(Bucket=client.bucket, Key="images/private.jpg", Body=b"x")
 
-    direct = requests.get(f"{client.info.endpoint_url}/{client.info.bucket}/images/private.jpg", timeout=10)
+    direct = requests.get(f"{stack.endpoint_url}/{client.bucket}/images/private.jpg", timeout=10)
 
     assert direct.status_code == 403
 
 
+@pytest.mark.local
 @pytest.mark.parametrize(
     "path", ["/results/private.csv", "/", "/images/../results/private.csv", "/images/%2e%2e/results/private.csv"]
 )
-def test_the_public_image_server_serves_images_alone(client, path):
+def test_the_public_image_server_serves_images_alone(client, stack, path):
     for key in ("results/private.csv", "images/public.jpg"):
-        client.aws("s3").put_object(Bucket=client.info.bucket, Key=key, Body=b"x")
-    assert requests.get(f"{client.info.image_base_url}/images/public.jpg", timeout=10).status_code == 200
+        client.aws("s3").put_object(Bucket=client.bucket, Key=key, Body=b"x")
+    assert requests.get(f"{stack.image_base_url}/images/public.jpg", timeout=10).status_code == 200
 
-    address = urlsplit(client.info.image_base_url)
+    address = urlsplit(stack.image_base_url)
     connection = HTTPConnection(address.hostname, address.port, timeout=10)  # sends the path as it stands
     connection.request("GET", path)
 

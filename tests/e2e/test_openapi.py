@@ -51,7 +51,7 @@ def test_answers_are_as_described(client, job):
     check(client.request("GET", f"/job/status/{request_id}"), "/job/status/{request_id}")
     check(client.request("GET", f"/job/{request_id}/images?limit=1"), "/job/{request_id}/images")
     check(client.request("GET", f"/job/{request_id}/result"), "/job/{request_id}/result")
-    assert accepted.headers["Location"] == f"{client.info.api_url}/job/status/{request_id}"
+    assert accepted.headers["Location"] == f"{client.api_url}/job/status/{request_id}"
 
 
 def test_refusals_are_as_described(client):
@@ -63,6 +63,15 @@ def test_refusals_are_as_described(client):
     check(client.request("GET", f"/job/{UNKNOWN}/result", headers={}), "/job/{request_id}/result")
 
 
+def test_what_is_asked_of_an_ended_job_is_answered_as_described(client, job):
+    _, request_id = job
+
+    for what in ("cancel", "redeliver", "retry"):
+        check(client.request("POST", f"/job/{request_id}/{what}"), f"/job/{{request_id}}/{what}", "post")
+    client.ended(request_id)
+
+
+@pytest.mark.local
 def test_a_job_that_has_not_ended_has_no_result_yet(client, shop):
     shop.answers["/slow.jpg"] = [lambda _request, wire: wire.settimeout(10) or wire.recv(1)]
     request_id = client.upload(f"{HEADER}1,Vase,{shop.url('/slow.jpg')}\n")

@@ -5,6 +5,8 @@ import pytest
 from local.errors import LocalStackError
 from local.stack import Options, Stack
 
+pytestmark = pytest.mark.local
+
 
 @pytest.mark.parametrize(
     ("parameter", "options"),

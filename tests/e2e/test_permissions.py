@@ -9,6 +9,8 @@ import requests
 
 from tests.e2e.customer import HEADER, Client, until
 
+pytestmark = pytest.mark.local
+
 
 @contextmanager
 def without(client: Client, function: str, action: str) -> Iterator[None]:

@@ -1,6 +1,5 @@
 """A local stack that stops, in order or by kill -9, loses no job: what was in its queues is rung for again."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -8,9 +7,12 @@ import threading
 
 import pytest
 
-from local.stack import Options, Stack, StackInfo
-from tests.e2e.customer import HEADER, SAMPLES, Client, until
+from local.stack import Options, Stack
+from tests.e2e.customer import HEADER, Client, until
+from tests.e2e.shops import SAMPLES
 from tests.unit.fetch_helpers import http_answer, says
+
+pytestmark = pytest.mark.local
 
 HOLD_STACK = """
 import signal, sys
@@ -39,7 +41,8 @@ def test_a_job_that_a_stop_cut_off_ends_after_the_next_start(shop, state_dir, st
     shop.answers["/held.jpg"] = [held]
     process = subprocess.Popen([sys.executable, "-c", HOLD_STACK, str(own_dir), shop.origin])
     try:
-        first = Client(StackInfo(**json.loads(until(lambda: _text(own_dir / "stack.json")))))
+        until((own_dir / "stack.json").exists)
+        first = Client.local(own_dir / "stack.json")
         done = first.upload(f"{HEADER}1,Vase,{shop.url('/vase.jpg')}\n")
         assert first.ended(done)["status"] == "COMPLETED"
         sheet = f"{HEADER}1,Vase,{shop.url('/held.jpg')}\n"
@@ -50,15 +53,11 @@ def test_a_job_that_a_stop_cut_off_ends_after_the_next_start(shop, state_dir, st
         process.wait(20)
         released.set()
 
-    with Stack.start(own_dir, Options(private_origins=[shop.origin])) as stack:
-        second = Client(stack.info)
+    with Stack.start(own_dir, Options(private_origins=[shop.origin])):
+        second = Client.local(own_dir / "stack.json")
         assert second.ended(cut_off, 60)["status"] == "COMPLETED"
         settled = "SELECT 1 FROM job_request WHERE request_id = %s AND settled_at IS NOT NULL"
         until(lambda: second.query(settled, cut_off))
         assert len(shop.webhooks[f"/hooks/{stop_signal}"]) == 1
         assert second.status(done)["status"] == "COMPLETED"
         assert second.finished_csv(done).startswith("S. No.")
-
-
-def _text(path):
-    return path.read_text() if path.exists() else ""
