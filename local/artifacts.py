@@ -29,6 +29,8 @@ def pack(resource_type: str, path: Path, dropped_variables: Iterable[str], prelo
         return _function_zip(path, bootstrap(dropped_variables, preload))
     if resource_type == "AWS::Serverless::LayerVersion":
         return _zip({"python/empty": b""})
+    if resource_type == "AWS::CloudFormation::Stack":
+        return path.read_bytes()
     # Step Functions takes YAML from S3, ministack does not.
     return json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))).encode("utf-8")
 

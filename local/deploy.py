@@ -20,6 +20,7 @@ from local.template import Location, Template, for_local_stack, load_template
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, StackTypeDef
+    from mypy_boto3_s3 import S3Client
 
 STACK_NAME = "imagejobs"
 # ministack gives the API this id when the stack has the tag, so that its URL is known before it is deployed.
@@ -48,7 +49,7 @@ class Deployment:
     preload: Path | None = None
 
     def run(self, parameters: Mapping[str, str], credentials: Credentials) -> dict[str, str]:
-        """Deploy the template, migrate the database and let one caller in.
+        """Deploy the template and let one caller in.
 
         Args:
             parameters: Values for the template's parameters.
@@ -58,7 +59,7 @@ class Deployment:
             The template's outputs.
 
         Raises:
-            LocalStackError: CloudFormation or the migration failed; the message says why.
+            LocalStackError: CloudFormation failed, or the migration that it runs; the message says why.
         """
         template = load_template(PROJECT / "template.yaml")
         self._deploy(self._package(template), parameters)
@@ -66,9 +67,7 @@ class Deployment:
         gaps.apply_concurrency(self.port)
         gaps.allow_batches(self.port)
         outputs = self._outputs()
-        gaps.allow_plain_http(self.port, outputs["BucketName"])
         self._admit_callers(outputs["CallersSecretArn"], credentials)
-        self._migrate(outputs["MigrateFunctionName"])
         return outputs
 
     def store_database_secret(self, username: str) -> str:
@@ -86,6 +85,8 @@ class Deployment:
         def upload(logical_id: str, resource_type: str, path: str) -> Location:
             artifact = pack(resource_type, PROJECT / path, hidden_variables, self.preload)
             s3.put_object(Bucket=ARTIFACTS_BUCKET, Key=logical_id, Body=artifact)
+            if resource_type == "AWS::CloudFormation::Stack":
+                return _artifact_url(s3, logical_id)
             return {"Bucket": ARTIFACTS_BUCKET, "Key": logical_id}
 
         return for_local_stack(template, upload)
@@ -116,7 +117,7 @@ class Deployment:
         s3 = session().client("s3", **client_options(self.port))
         body = json.dumps(template, default=str).encode("utf-8")  # YAML reads 2012-10-17 as a date
         s3.put_object(Bucket=ARTIFACTS_BUCKET, Key="template.json", Body=body)
-        return f"{s3.meta.endpoint_url}/{ARTIFACTS_BUCKET}/template.json"
+        return _artifact_url(s3, "template.json")
 
     def _import_buckets(self, client: "CloudFormationClient", buckets: Mapping[str, str]) -> None:
         """Begin the stack with the buckets that are on disk; CloudFormation refuses to create them again."""
@@ -173,11 +174,9 @@ class Deployment:
         client = session().client("secretsmanager", **client_options(self.port))
         client.put_secret_value(SecretId=secret_arn, SecretString=kept or json.dumps({"callers": [caller]}))
 
-    def _migrate(self, function_name: str) -> None:
-        answer = session().client("lambda", **client_options(self.port)).invoke(FunctionName=function_name)
-        if "FunctionError" in answer:
-            reason = json.loads(answer["Payload"].read())
-            raise LocalStackError(f"The database could not be migrated: {reason.get('errorMessage')}")
+
+def _artifact_url(s3: "S3Client", key: str) -> str:
+    return f"{s3.meta.endpoint_url}/{ARTIFACTS_BUCKET}/{key}"
 
 
 def _parameter_list(parameters: Mapping[str, str]) -> "list[ParameterTypeDef]":

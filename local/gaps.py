@@ -50,21 +50,6 @@ def apply_concurrency(port: int) -> None:
             client.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
 
 
-def allow_plain_http(port: int, bucket: str) -> None:
-    """Drop the bucket policy's refusal of requests without TLS, which on loopback would refuse every request."""
-    client = session().client("s3", **client_options(port))
-    policy = json.loads(client.get_bucket_policy(Bucket=bucket)["Policy"])
-    policy["Statement"] = [statement for statement in policy["Statement"] if not _asks_for_tls(statement)]
-    if policy["Statement"]:
-        client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
-    else:
-        client.delete_bucket_policy(Bucket=bucket)
-
-
-def _asks_for_tls(statement: Mapping[str, Any]) -> bool:
-    return statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
-
-
 def allow_batches(port: int) -> None:
     """Let who may send one message send ten: ministack asks for a permission that AWS does not know."""
     client = session().client("iam", **client_options(port))

@@ -72,7 +72,6 @@ class Options:
         private_origins: `host:port` of the only private origins that may be fetched or sent webhooks.
         webhook_time_scale: Multiplies every delay of the webhooks' retry schedule.
         default_webhook_url: Where jobs from dropped files report unless their metadata names another.
-        compress_concurrency: Compress invocations at a time; the template takes no less than 2.
         preload: A folder whose `sitecustomize.py` every function's process runs before its own code.
         parameters: Further parameters of the template, such as time-outs.
     """
@@ -82,7 +81,6 @@ class Options:
     private_origins: Sequence[str] = ()
     webhook_time_scale: float = 1.0
     default_webhook_url: str = ""
-    compress_concurrency: int = max(2, os.cpu_count() or 2)
     preload: Path | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
 
@@ -180,7 +178,8 @@ def _option_parameters(options: Options) -> dict[str, str]:
         "DefaultWebhookUrl": options.default_webhook_url,
         "PrivateOrigins": ",".join(options.private_origins),
         "WebhookTimeScale": str(options.webhook_time_scale),
-        "CompressConcurrency": str(options.compress_concurrency),
+        # Two compress invocations at a time, or sixteen: as many as there are cores, about.
+        "DatabaseConnections": "25" if (os.cpu_count() or 1) <= 4 else "50",
         **options.parameters,
     }
 

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 Template = dict[str, Any]
-Location = Mapping[str, str]
+# A bucket and key, or their URL.
+Location = Mapping[str, str] | str
 
 # ministack runs such a function's `bootstrap` as a process that speaks the Lambda runtime API.
 LOCAL_RUNTIME = "provided.al2023"
@@ -18,6 +19,7 @@ ARTIFACT_PROPERTIES = {
     "AWS::Serverless::Function": "CodeUri",
     "AWS::Serverless::LayerVersion": "ContentUri",
     "AWS::Serverless::StateMachine": "DefinitionUri",
+    "AWS::CloudFormation::Stack": "TemplateURL",
 }
 
 
@@ -51,6 +53,8 @@ def load_template(path: Path) -> Template:
 def for_local_stack(template: Template, upload: Callable[[str, str, str], Location]) -> Template:
     """A copy of the template with every function on `LOCAL_RUNTIME` and every artifact uploaded.
 
+    And without what refuses requests that have no TLS: on loopback that would be every one.
+
     Args:
         template: From `load_template`.
         upload: Takes a resource's logical id, its type and the path that it names; where that went in S3.
@@ -62,7 +66,14 @@ def for_local_stack(template: Template, upload: Callable[[str, str, str], Locati
         if artifact:
             properties = resource["Properties"]
             properties[artifact] = upload(logical_id, resource["Type"], properties[artifact])
+        policy = resource["Properties"].get("PolicyDocument")
+        if policy:
+            policy["Statement"] = [statement for statement in policy["Statement"] if not _asks_for_tls(statement)]
     return local
+
+
+def _asks_for_tls(statement: Mapping[str, Any]) -> bool:
+    return statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def gateway_responses(template: Template) -> dict[str, dict[str, Any]]:

@@ -5,8 +5,8 @@ SQS's own fair queues do nothing here: the local engine takes message groups and
 
 from uuid import uuid4
 
+from benchmarks.deployed import variables
 from imagejobs.limits import IMAGES_OUT_PER_WORKER
-from local.stack import Options
 from reliability.customer import GOOD, Caller, Sheet
 from reliability.ledger import ENDED
 from reliability.waiting import until
@@ -35,7 +35,7 @@ def run_fair_share(bench: Bench, large_rows: int = LARGE_ROWS) -> Tally:
     passed = _done(large, large_job) - done_before
     large.cancel(large_job)
     print(f"{passed:,} of {large_rows:,} images were done while {SMALL_ROWS} waited …", end=" ", flush=True)
-    limit = MAX_WINDOWS_PASSED * IMAGES_OUT_PER_WORKER * Options().compress_concurrency
+    limit = MAX_WINDOWS_PASSED * IMAGES_OUT_PER_WORKER * int(variables(bench.info, "compress")["COMPRESS_CONCURRENCY"])
     if passed <= limit and done_before + passed < large_rows:
         return Tally(cases=SMALL_ROWS)
     finding = f"{passed} images of another caller's job were done while ten waited, and no more than {limit} may be"

@@ -39,9 +39,7 @@ def functions(postgres_host, database_name, bucket, row_queue, upload_queue, fin
     }
     return Functions(
         {
-            "DATABASE_HOST": postgres_host,
-            "DATABASE_PORT": "5432",
-            "DATABASE_NAME": database_name,
+            "DATABASE_DSN": f"host={postgres_host} port=5432 dbname={database_name} sslmode=verify-full",
             "DATABASE_SECRET_ARN": _secret("database", {"username": "postgres", "password": "unused"}),
             "CALLERS_SECRET_ARN": _secret("callers", {"callers": [shop]}),
             "BUCKET_NAME": bucket.name,

@@ -322,7 +322,7 @@ def test_a_file_that_cannot_be_stored_leaves_no_job(functions, connect):
 
 @pytest.mark.usefixtures("no_delays")
 def test_a_database_that_cannot_be_reached_is_a_500_without_details(functions, bucket):
-    functions.values["DATABASE_HOST"] = "/nowhere"
+    functions.values["DATABASE_DSN"] = "host=/nowhere"
 
     for event in (upload_event(GOOD), *map(api_event, ROUTES + CONTROLS)):
         answer = functions.invoke("api", event)
@@ -371,7 +371,7 @@ def test_the_status_of_a_job_that_waits(functions, database, bucket):
 def test_the_status_is_in_utc_whatever_zone_the_database_keeps(functions, database, bucket, connect):
     request_id, _ = upload(database, bucket, GOOD)
     query(connect, "UPDATE job_request SET created_at = '2026-11-22T01:02:03.4+09:00'")
-    database_name = functions.values["DATABASE_NAME"]
+    ((database_name,),) = query(connect, "SELECT current_database()")
     query(connect, f"ALTER DATABASE {database_name} SET timezone = 'Asia/Tokyo'")
 
     assert status_of(functions, request_id)["created_at"] == "2026-11-21T16:02:03.400Z"

@@ -487,7 +487,7 @@ def test_rows_and_files_of_several_jobs_in_one_batch(functions, database, bucket
 
 def test_a_database_that_cannot_be_reached_keeps_the_letters(functions, monkeypatch):
     monkeypatch.setattr(database_module, "FIRST_DELAY_SECONDS", 0)
-    functions.values["DATABASE_HOST"] = "/nowhere"
+    functions.values["DATABASE_DSN"] = "host=/nowhere"
 
     answer = functions.invoke("bury", load_event("bury-row"))
 

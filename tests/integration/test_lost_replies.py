@@ -78,7 +78,7 @@ def proxy(postgres_host, state_dir, database_name):
 
 @pytest.fixture
 def pipeline(functions, connect, bucket, upload_queue, row_queue, proxy):
-    functions.values["DATABASE_HOST"] = proxy.host
+    functions.values["DATABASE_DSN"] += f" host={proxy.host}"  # the last one counts
     with shop(functions) as server:
         yield Pipeline(functions, connect, bucket, upload_queue, row_queue, server)
 

@@ -178,7 +178,7 @@ def test_every_route_with_a_token_is_counted(functions, name):
 
 
 def test_health_and_the_description_need_no_token_and_no_database(functions):
-    functions.values["DATABASE_PORT"] = "1"
+    functions.values["DATABASE_DSN"] += " port=1"
 
     health = functions.invoke("api", load_event("api-health"))
     description = functions.invoke("api", load_event("api-description"))

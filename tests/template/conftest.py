@@ -1,14 +1,12 @@
-"""What the template's tests share: the template expanded in the two ways that its conditions allow."""
+"""What the template's tests share: the template expanded in the three ways that its conditions come in."""
 
 import pytest
 
 from tests.template.expansion import Stack, expand
 
-REQUIRED = {
+OPTIONAL = {
     "DatabaseHost": "database.example.com",
     "DatabaseSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:database-AbCdEf",
-}
-OPTIONAL = {
     "SubnetIds": "subnet-1,subnet-2",
     "SecurityGroupIds": "sg-1",
     "ImageBaseUrl": "https://images.example.com",
@@ -20,22 +18,37 @@ OPTIONAL = {
     "DeniedHosts": "old.example.com",
     "Architecture": "x86_64",
 }
+EXTRAS = {
+    "DatabaseProxy": "true",
+    "DatabaseMultiAz": "true",
+    "NatGateways": "2",
+    "InterfaceEndpoints": "false",
+    "CustomerManagedKey": "true",
+    "WebFirewall": "true",
+    "GradualDeployment": "true",
+}
 
 
 @pytest.fixture(scope="session")
 def expanded_with_defaults() -> Stack:
-    """Only what has no default is given."""
-    return expand(REQUIRED)
+    """Nothing is given: the stack makes its network and its database."""
+    return expand({})
 
 
 @pytest.fixture(scope="session")
 def expanded_with_options() -> Stack:
-    """Everything that is optional is given."""
-    return expand(REQUIRED | OPTIONAL)
+    """What a team may have already is given, a database and its network among it."""
+    return expand(OPTIONAL)
 
 
-@pytest.fixture(scope="session", params=["defaults", "options"])
+@pytest.fixture(scope="session")
+def expanded_with_extras() -> Stack:
+    """The stack makes all that it can."""
+    return expand(EXTRAS)
+
+
+@pytest.fixture(scope="session", params=["defaults", "options", "extras"])
 def expanded(request: pytest.FixtureRequest) -> Stack:
-    """Both, one after the other: what every deployment must hold to."""
+    """Each of them: what every deployment must hold to."""
     stack: Stack = request.getfixturevalue(f"expanded_with_{request.param}")
     return stack

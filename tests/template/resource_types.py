@@ -4,7 +4,7 @@ from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-from tests.template.conftest import OPTIONAL, REQUIRED
+from tests.template.conftest import OPTIONAL
 from tests.template.expansion import PSEUDO_PARAMETERS, ROOT, TEMPLATE, _translate
 
 
@@ -24,4 +24,4 @@ def parameters() -> dict[str, dict[str, Any]]:
 
 def _values() -> dict[str, str]:
     defaults = {name: str(parameter["Default"]) for name, parameter in parameters().items() if "Default" in parameter}
-    return defaults | REQUIRED | OPTIONAL | PSEUDO_PARAMETERS
+    return defaults | OPTIONAL | PSEUDO_PARAMETERS

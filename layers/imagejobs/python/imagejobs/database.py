@@ -74,7 +74,7 @@ class Database:
 
     @classmethod
     def from_environment(cls) -> "Database":
-        """The database that the template's `DATABASE_*` variables name."""
+        """The database of the libpq connection string in `DATABASE_DSN`, which says as well how TLS is checked."""
         return cls(_connect_from_environment)
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
@@ -140,17 +140,25 @@ def _values_kept_back(name: str) -> Iterator[None]:
 
 
 def _connect_from_environment() -> psycopg2.extensions.connection:
-    secret = boto3.client("secretsmanager").get_secret_value(SecretId=required("DATABASE_SECRET_ARN"))
-    credentials = json.loads(secret["SecretString"])
+    dsn = required("DATABASE_DSN")
     return psycopg2.connect(
-        host=required("DATABASE_HOST"),
-        port=required("DATABASE_PORT"),
-        dbname=required("DATABASE_NAME"),
-        user=credentials["username"],
-        password=credentials["password"],
-        sslmode="require",  # libpq skips TLS on a Unix socket, and only there
+        dsn,
+        **_credentials(psycopg2.extensions.parse_dsn(dsn)),
         connect_timeout=5,
         keepalives_idle=30,
         tcp_user_timeout=10_000,
         application_name=required("POWERTOOLS_SERVICE_NAME"),
     )
+
+
+def _credentials(server: Mapping[str, str]) -> dict[str, str]:
+    """Those of the secret, read for each connection since RDS changes them; without a secret, IAM's.
+
+    A proxy takes IAM's word for the user in the connection string, in form of a password that is good for 15 minutes.
+    """
+    if secret_arn := required("DATABASE_SECRET_ARN"):
+        secret = boto3.client("secretsmanager").get_secret_value(SecretId=secret_arn)
+        credentials = json.loads(secret["SecretString"])
+        return {"user": credentials["username"], "password": credentials["password"]}
+    token = boto3.client("rds").generate_db_auth_token(server["host"], int(server["port"]), server["user"])
+    return {"password": token}

@@ -9,6 +9,7 @@ _FILE_NAME = re.compile(r"(\d{4})_\w+\.sql")
 # The lock makes a second migrate wait, and then find nothing to do; its key is this project's own.
 _LEDGER = """
 SELECT pg_advisory_xact_lock(4912067);
+SET LOCAL lock_timeout = '5s'; -- while it waits for a table, everybody else waits behind it
 CREATE TABLE IF NOT EXISTS schema_migration (
     version    int PRIMARY KEY,
     name       text NOT NULL,
