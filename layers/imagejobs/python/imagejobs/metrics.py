@@ -71,8 +71,8 @@ def emit_images(tallies: Sequence[Mapping[str, Any]]) -> None:
     columns = {
         Metric.IMAGES_COMPLETED: "completed",
         Metric.IMAGES_FAILED: "failed",
-        Metric.BYTES_BEFORE: "bytes_before",
-        Metric.BYTES_AFTER: "bytes_after",
+        Metric.BYTES_BEFORE: "before",
+        Metric.BYTES_AFTER: "after",
         Metric.CODEC_CPU_MS: "cpu_ms",
     }
     values = {metric: sum(tally[column] for tally in tallies) for metric, column in columns.items()}

@@ -178,12 +178,10 @@ SET images_completed = images_completed + tally.completed,
         WHEN images_completed + images_failed + tally.completed + tally.failed = images_total THEN now() END),
     updated_at = now()
 FROM tally JOIN locked USING (request_id) WHERE job.request_id = tally.request_id
-RETURNING job.request_id, tally.completed, tally.failed, tally.before::bigint AS bytes_before,
-          tally.after::bigint AS bytes_after, tally.cpu_ms,
-          (SELECT jsonb_object_agg(error_code, images)
-           FROM (SELECT error_code, count(*) AS images FROM terminal
-                 WHERE terminal.request_id = job.request_id AND error_code IS NOT NULL
-                 GROUP BY error_code) AS by_code) AS failures;
+RETURNING tally.*, (
+    SELECT jsonb_object_agg(error_code, images)
+    FROM (SELECT error_code, count(*) AS images FROM terminal
+          WHERE terminal.request_id = job.request_id AND status = 'FAILED' GROUP BY error_code) AS by_code) AS failures;
 
 -- list_named_objects --
 -- Of the objects named, those that are an image's.
