@@ -22,9 +22,18 @@ from local import database as embedded
 
 REGION = "us-east-1"
 TEMPLATE_DATABASE = "migrated"
+METRICS_NAMESPACE = "ImageJobs/imagejobs-test"
 
 # Parsing botocore's service models takes most of a test's time; they are the same for all.
 _SERVICE_MODELS = botocore.loaders.create_loader()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _metrics_namespace() -> Iterator[None]:
+    """What the template gives every function, for steps that are called without one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POWERTOOLS_METRICS_NAMESPACE", METRICS_NAMESPACE)
+        yield
 
 
 @pytest.fixture(scope="session")

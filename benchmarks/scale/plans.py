@@ -225,6 +225,7 @@ def questions(job: OpenJob) -> Iterator[Question]:
     window = {"older_than_seconds": 45, "limit": 500, "max_images_out": 2 * OUT_IMAGES}
     yield Question("sweep, missing sheets", "list_missing_sheets", window, 50)
     yield Question("sweep, unmoved jobs", "rewind_unmoved_jobs", window, 1_000)
+    yield Question("sweep, stuck jobs", "list_stuck_jobs", window, 50)
     yield Question("sweep, stalled fan-outs", "list_stalled_fan_outs", window, 1_000)
     yield Question("sweep, expired leases", "list_expired_leases", window, 500)
     expired = {**keys, "row_numbers": [job.done + number for number in range(1, BATCH_ROWS + 1)]}

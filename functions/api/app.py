@@ -3,6 +3,7 @@
 from functools import cache
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -12,9 +13,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
 from imagejobs.destination_settings import destinations
-from imagejobs.errors import LimitExceeded, RequestError, UrlRefused
+from imagejobs.errors import LimitExceeded, RequestError, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
 from imagejobs.http import allowance, answer, base_url, body, openapi_yaml, owner, page_limit, page_start
+from imagejobs.metrics import Metric, emit
 from imagejobs.queues import Queue
 from imagejobs.steps import api
 from imagejobs.steps.control import Control
@@ -47,7 +49,15 @@ def control() -> Control:
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway's Lambda proxy integration."""
+    logger.remove_keys(["request_id"])
     return app.resolve(event, context)
+
+
+def job_of(request_id: str) -> UUID:
+    """The job that the path names; from here on the log names it too."""
+    found = api.parse_request_id(request_id)
+    logger.append_keys(request_id=found)
+    return found
 
 
 def limit_rate(resolver: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Response[str]:
@@ -93,7 +103,7 @@ def upload() -> Response[str]:
 @app.get("/job/status/<request_id>")
 def status(request_id: str) -> Response[str]:
     """How far a job is."""
-    event, job_id = app.current_event, api.parse_request_id(request_id)
+    event, job_id = app.current_event, job_of(request_id)
     job = api.job_status(database(), owner=owner(event), request_id=job_id, base_url=base_url(event))
     return answer(HTTPStatus.OK, job)
 
@@ -101,7 +111,7 @@ def status(request_id: str) -> Response[str]:
 @app.get("/job/<request_id>/result")
 def result(request_id: str) -> Response[str]:
     """Redirect to the finished CSV."""
-    job_id = api.parse_request_id(request_id)
+    job_id = job_of(request_id)
     link = api.result_link(database(), bucket(), owner=owner(app.current_event), request_id=job_id)
     return answer(HTTPStatus.SEE_OTHER, {"url": link}, {"Location": link})
 
@@ -109,7 +119,7 @@ def result(request_id: str) -> Response[str]:
 @app.get("/job/<request_id>/images")
 def images(request_id: str) -> Response[str]:
     """One page of a job's images."""
-    event, job_id = app.current_event, api.parse_request_id(request_id)
+    event, job_id = app.current_event, job_of(request_id)
     start, limit = page_start(event), page_limit(event)
     page = api.list_images(database(), owner=owner(event), request_id=job_id, after=start, limit=limit)
     return answer(HTTPStatus.OK, page)
@@ -118,28 +128,28 @@ def images(request_id: str) -> Response[str]:
 @app.post("/job/<request_id>/retry")
 def retry(request_id: str) -> Response[str]:
     """Do a job's failed images again."""
-    job_id = api.parse_request_id(request_id)
+    job_id = job_of(request_id)
     caller = allowance(app.current_event)
     generation = control().retry(caller.owner, job_id, caller.daily_images)
-    logger.info("job_retried", request_id=str(job_id), generation=generation)
+    logger.info("job_retried", generation=generation)
     return answer(HTTPStatus.ACCEPTED, {"request_id": str(job_id), "generation": generation})
 
 
 @app.post("/job/<request_id>/cancel")
 def cancel(request_id: str) -> Response[str]:
     """Begin no more images of a job."""
-    job_id = api.parse_request_id(request_id)
+    job_id = job_of(request_id)
     control().cancel(owner(app.current_event), job_id)
-    logger.info("job_cancelled", request_id=str(job_id))
+    logger.info("job_cancelled")
     return answer(HTTPStatus.ACCEPTED, {"request_id": str(job_id)})
 
 
 @app.post("/job/<request_id>/redeliver")
 def redeliver(request_id: str) -> Response[str]:
     """Send a job's webhook again."""
-    job_id = api.parse_request_id(request_id)
+    job_id = job_of(request_id)
     event_id = control().redeliver(owner(app.current_event), job_id)
-    logger.info("webhook_redelivered", request_id=str(job_id), event_id=event_id)
+    logger.info("webhook_redelivered", event_id=event_id)
     return answer(HTTPStatus.ACCEPTED, {"request_id": str(job_id), "event_id": event_id})
 
 
@@ -154,6 +164,8 @@ def refuse(error: RequestError | UrlRefused) -> Response[str]:
     """What the caller must change, as every error of the API: `code` and `message`."""
     http_status = error.http_status if isinstance(error, RequestError) else HTTPStatus.BAD_REQUEST
     logger.info("request_refused", code=error.code, http_status=http_status)
+    if isinstance(error, SheetError):
+        emit({Metric.SHEETS_REFUSED: 1})
     patience = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, LimitExceeded) else None
     return answer(http_status, {"code": error.code, "message": error.message}, patience)
 

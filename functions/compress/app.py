@@ -40,8 +40,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     messages, failures = read(event["Records"])
     given_back = run(messages, context)
     failures += [message.message_id for message in given_back]
-    request_ids = sorted({str(message.row.request_id) for message in messages})
-    logger.info("rows_compressed", request_ids=request_ids, rows=len(messages), given_back=len(failures))
+    logger.info("rows_compressed", request_ids=request_ids(messages), rows=len(messages), given_back=len(failures))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
 
 
@@ -64,7 +63,12 @@ def run(messages: list[Message], context: LambdaContext) -> list[Message]:
     try:
         return worker().run(messages, lambda: context.get_remaining_time_in_millis() / 1000)
     except Exception:
-        logger.exception("batch_failed")
+        logger.exception("batch_failed", request_ids=request_ids(messages))
         for message in messages:
             worker().row_queue.back_off(message)
         return messages
+
+
+def request_ids(messages: list[Message]) -> list[str]:
+    """The jobs that the messages belong to, each once."""
+    return sorted({str(message.row.request_id) for message in messages})

@@ -10,6 +10,7 @@ from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.database import Database
 from imagejobs.destination_settings import destinations
 from imagejobs.executions import Finalizer
+from imagejobs.jobs import sheet_request_id
 from imagejobs.queues import Message, Queue
 from imagejobs.settings import max_images_out, required
 from imagejobs.steps.fan_out import FanOut
@@ -38,6 +39,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Fan out the files of a batch of S3 events; an event that fails is given back to the queue."""
     failures = []
     for message in map(Message.from_event_record, event["Records"]):
+        logger.remove_keys(["request_id"])
         try:
             _fan_out(message, context)
         except Exception:
@@ -50,5 +52,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def _fan_out(message: Message, context: LambdaContext) -> None:
     for record in message.body.get("Records", []):  # s3:TestEvent has none
         source = ObjectVersion.from_event_record(record)
+        logger.append_keys(request_id=sheet_request_id(fan_out().bucket.name, source))
         fan_out().run(source, lambda: context.get_remaining_time_in_millis() / 1000)
         logger.info("file_fanned_out", key=source.key, version=source.version)

@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagejobs.bucket import Bucket
@@ -28,9 +27,11 @@ def closer() -> Closer:
 
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Run the step that the state machine names, on its state."""
-    result = closer().run(event["step"], event["state"])
-    logger.info("step_finished", step=event["step"], request_id=event["state"]["request_id"])
-    if result.get("outcome") == "exhausted":
-        with single_metric(name="WebhookExhausted", unit=MetricUnit.Count, value=1):
-            logger.warning("webhook_exhausted", request_id=event["state"]["request_id"])
+    logger.append_keys(step=event["step"], request_id=event["state"]["request_id"])
+    try:
+        result = closer().run(event["step"], event["state"])
+    except Exception:
+        logger.exception("step_failed")
+        raise
+    logger.info("step_finished", outcome=result.get("outcome"))
     return result

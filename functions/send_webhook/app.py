@@ -11,6 +11,7 @@ from imagejobs.callers import Callers
 from imagejobs.destination_settings import destinations
 from imagejobs.fetch import Fetcher
 from imagejobs.steps.send_webhook import Sender
+from imagejobs.webhook import request_id_of
 
 logger = Logger()
 
@@ -27,6 +28,11 @@ def sender() -> Sender:
 
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Send the event that a `close_job` result names once."""
-    answer = sender().send(event)
-    logger.info("webhook_attempted", event_id=event["event_id"], status_code=answer["status_code"])
+    logger.append_keys(request_id=request_id_of(event["event_id"]), event_id=event["event_id"])
+    try:
+        answer = sender().send(event)
+    except Exception:
+        logger.exception("webhook_attempt_failed")
+        raise
+    logger.info("webhook_attempted", status_code=answer["status_code"], error_message=answer["error_message"])
     return answer

@@ -29,7 +29,4 @@ def sweeper() -> Sweeper:
 
 def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """Sweep once."""
-    rung = sweeper().sweep()
-    if any(rung.values()):
-        logger.warning("standing_work_rung", extra=rung)
-    return rung
+    return sweeper().sweep()

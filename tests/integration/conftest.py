@@ -10,6 +10,7 @@ import pytest
 
 from imagejobs.codec import Codec
 from imagejobs.webhook import new_secret
+from tests.conftest import METRICS_NAMESPACE
 from tests.integration.faults import Wire
 from tests.integration.handlers import TOKEN, Functions
 
@@ -56,6 +57,7 @@ def functions(postgres_host, database_name, bucket, row_queue, upload_queue, fin
             "ALLOWED_HOSTS": "",
             "DENIED_HOSTS": "",
             "WEBHOOK_TIME_SCALE": "1",
+            "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
         }
     )
 

@@ -569,26 +569,6 @@ def test_ten_attempts_follow_the_standards_schedule_and_then_it_is_exhausted(fun
     assert [outcome for *_, outcome in recorded] == ["retry"] * 9 + ["exhausted"]
 
 
-def test_an_exhausted_webhook_is_counted_for_the_operators_alarm(functions, capsys, request_id):
-    """One record of CloudWatch's embedded metric format a webhook that was given up, none for any other outcome."""
-    for attempt, status_code in ((1, 200), (2, 410), (3, 503)):
-        record(functions, request_id, attempt, status_code)
-    assert metrics_in(capsys.readouterr().out) == []
-
-    record(functions, request_id, 10)
-
-    (metric,) = metrics_in(capsys.readouterr().out)
-    (directive,) = metric["_aws"]["CloudWatchMetrics"]
-    assert (directive["Namespace"], directive["Dimensions"]) == ("ImageJobs", [["service"]])
-    assert [m["Name"] for m in directive["Metrics"]] == ["WebhookExhausted"]
-    assert (metric["service"], metric["WebhookExhausted"]) == ("finalize", [1.0])
-
-
-def metrics_in(output):
-    logged = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    return [entry for entry in logged if "_aws" in entry]
-
-
 def test_a_receiver_may_ask_for_patience(functions, request_id):
     assert record(functions, request_id, 1, 429, retry_after_seconds=600.0)["delay_seconds"] == 600
     assert record(functions, request_id, 2, 503, retry_after_seconds=1.0)["delay_seconds"] >= 270

@@ -51,7 +51,7 @@ def test_handler_logs_under_the_name_of_its_step(expanded, step):
     assert "aws_lambda_powertools" in imports(handler_path(step))
     assert variables["POWERTOOLS_SERVICE_NAME"] == step
     assert variables["POWERTOOLS_LOG_LEVEL"] == "INFO"
-    assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "ImageJobs"
+    assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "ImageJobs/imagejobs-test"
 
 
 def test_environment_is_read_through_settings_only():

@@ -73,17 +73,17 @@ LOADED = {
 # for at each of its cold starts.
 LOADED_OF_OURS = {
     "authorize": "callers",
-    "api": "addresses bucket database destination_settings destinations errors executions hosts http jobs options"
-    " queries queues sheet steps.api steps.control upload_form usage",
-    "fan_out": "addresses bucket database destination_settings destinations errors executions hosts jobs options"
-    " queries queues sheet steps.fan_out usage",
+    "api": "addresses bucket database destination_settings destinations errors executions hosts http jobs metrics"
+    " options queries queues sheet steps.api steps.control upload_form usage",
+    "fan_out": "addresses bucket database destination_settings destinations errors executions hosts jobs metrics"
+    " options queries queues sheet steps.fan_out usage",
     "compress": "addresses bucket codec database destination_settings destinations errors executions fetch hosts"
-    " image_header image_result jobs options queries queues steps.compress",
-    "bury": "bucket database errors executions jobs queries queues steps.bury",
-    "finalize": "bucket database errors jobs queries result_sheet sheet steps.finalize webhook",
+    " image_header image_result jobs metrics options queries queues steps.compress",
+    "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
+    "finalize": "bucket database errors jobs metrics queries result_sheet sheet steps.finalize webhook",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",
-    "sweep": "bucket database errors executions jobs queries queues steps.sweep",
+    "sweep": "bucket database errors executions jobs metrics queries queues steps.sweep",
     "migrate": "database migrations queries",
 }
 

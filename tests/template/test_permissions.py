@@ -20,6 +20,7 @@ READS_SHEETS = {("s3:GetObjectVersion", f"${{Bucket.Arn}}/{prefix}/*") for prefi
 # Metadata of dropped files; a HEAD is documented as needing the plain permission, too:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 HEADS_SHEETS = {("s3:GetObject", f"${{Bucket.Arn}}/{prefix}/*") for prefix in ("uploads", "drop")}
+DEAD_LETTERS_OF_RUNS = ("sqs:SendMessage", "${AsyncDeadLetterQueue.Arn}")
 EXECUTIONS = f"arn:aws:states:{REGION}:{ACCOUNT_ID}:execution:${{Finalizer.Name}}:*"
 
 ALLOWED = {
@@ -45,8 +46,11 @@ ALLOWED = {
     | {("s3:PutObject", "${Bucket.Arn}/webhooks/*"), ("s3:DeleteObject", "${Bucket.Arn}/results/*.error.json")}
     | {("s3:ListBucketVersions", "${Bucket.Arn}"), ("s3:DeleteObjectVersion", "${Bucket.Arn}/images/*")},
     "send_webhook": READS_CALLERS | {("s3:GetObjectVersion", "${Bucket.Arn}/webhooks/*")},
-    "sweep": READS_DATABASE_SECRET | RINGS_QUEUES | STARTS_FINALIZER | {("states:DescribeExecution", EXECUTIONS)},
-    "migrate": READS_DATABASE_SECRET,
+    "sweep": READS_DATABASE_SECRET
+    | RINGS_QUEUES
+    | STARTS_FINALIZER
+    | {("states:DescribeExecution", EXECUTIONS), DEAD_LETTERS_OF_RUNS},
+    "migrate": READS_DATABASE_SECRET | {DEAD_LETTERS_OF_RUNS},
 }
 
 # AWS's own policies, which SAM adds: logs, the network interfaces of a VPC, receiving from event source queues.

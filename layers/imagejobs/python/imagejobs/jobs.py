@@ -10,9 +10,10 @@ from uuid import UUID, uuid5
 
 from psycopg2.extras import Json
 
-from imagejobs.bucket import IMAGE_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
+from imagejobs.bucket import DROP_PREFIX, IMAGE_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Row, Transaction
 from imagejobs.errors import JobNotFound
+from imagejobs.metrics import Metric, emit
 
 if TYPE_CHECKING:
     from imagejobs.queues import Queue
@@ -70,7 +71,7 @@ def _found(job: Row | None, request_id: UUID) -> Row:
 
 def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
     """Write the job row of a dropped file unless it is there; the job's id."""
-    request_id = uuid5(DROP_NAMESPACE, f"{bucket.name}/{drop.source.key}?{drop.source.version}")
+    request_id = _dropped_request_id(bucket.name, drop.source)
     job = {
         "request_id": request_id,
         "owner": drop.owner,
@@ -100,13 +101,20 @@ def refuse_sheet(
         token: The caller's own fan-out lease, if it has one.
     """
     refusal = {"request_id": request_id, "source_version": source_version, "error_message": message, "token": token}
-    database.transact(partial(refuse_in, refusal))
+    if database.transact(partial(refuse_in, refusal)):
+        emit({Metric.SHEETS_REFUSED: 1}, request_id=str(request_id))
 
 
-def refuse_in(refusal: Mapping[str, Any], transaction: Transaction) -> None:
-    """`refuse_sheet` as a part of a larger transaction; `refusal` has the statement's parameters."""
-    if transaction.execute("refuse_sheet", refusal):
-        transaction.execute("delete_refused_images", refusal)
+def refuse_in(refusal: Mapping[str, Any], transaction: Transaction) -> bool:
+    """`refuse_sheet` as a part of a larger transaction; `refusal` has the statement's parameters.
+
+    Returns:
+        Whether it ended the job.
+    """
+    if not transaction.execute("refuse_sheet", refusal):
+        return False
+    transaction.execute("delete_refused_images", refusal)
+    return True
 
 
 def ring_for_more(database: Database, upload_queue: "Queue", request_ids: Sequence[UUID], max_images_out: int) -> None:
@@ -123,12 +131,21 @@ def ring_for_more(database: Database, upload_queue: "Queue", request_ids: Sequen
         upload_queue.ring_file(ObjectVersion(job["source_key"], job["source_version"]))
 
 
-def uploaded_request_id(source: ObjectVersion) -> UUID | None:
-    """The job that an object under `uploads/` belongs to: the API named it so; None for any other name."""
+def sheet_request_id(bucket_name: str, source: ObjectVersion) -> UUID | None:
+    """The job that a version of an object is the sheet of, whether its row is there or not; None for no sheet of ours.
+
+    A dropped file's is derived from its version; an upload's object was named after it by the API.
+    """
+    if source.key.startswith(DROP_PREFIX):
+        return None if source.key.endswith("/") else _dropped_request_id(bucket_name, source)
     try:
         return UUID(source.key.removeprefix(UPLOAD_PREFIX).removesuffix(".csv"))
     except ValueError:
         return None
+
+
+def _dropped_request_id(bucket_name: str, source: ObjectVersion) -> UUID:
+    return uuid5(DROP_NAMESPACE, f"{bucket_name}/{source.key}?{source.version}")
 
 
 def image_key(image: Mapping[str, Any], body: bytes, extension: str) -> str:

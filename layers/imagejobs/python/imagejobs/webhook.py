@@ -53,6 +53,11 @@ def sign(secrets: Sequence[str], event_id: str, timestamp: datetime, body: bytes
     }
 
 
+def request_id_of(event_id: str) -> str:
+    """The job that an event's id names (`imagejobs.jobs.event_id`)."""
+    return event_id.removeprefix("evt_").rpartition("-")[0]
+
+
 def judge(status_code: int | None) -> Literal["delivered", "retry", "gone"]:
     """Say what an answer means.
 

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg2
+from aws_lambda_powertools import Logger
 from psycopg2.extras import Json
 
 from imagejobs.addresses import check_url
@@ -35,6 +36,8 @@ from imagejobs.options import CompressionOptions
 from imagejobs.sheet import check_sheet
 from imagejobs.upload_form import UploadForm
 from imagejobs.usage import Allowance, reserve_images
+
+logger = Logger(child=True)
 
 WEBHOOK_URL_FIELD = "webhook_url"
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
@@ -129,6 +132,7 @@ def _store(database: Database, bucket: Bucket, job: Mapping[str, Any], file: byt
     try:
         version = bucket.put(job["source_key"], file, "text/csv")
     except Exception:
+        logger.warning("sheet_not_stored", request_id=str(job["request_id"]))
         # Unless S3 has it all the same and its event was quicker: then the job goes on, unknown to its caller.
         database.execute("delete_pending_job", identity)
         raise

@@ -5,9 +5,11 @@ from functools import partial
 
 from imagejobs.bucket import DROP_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
+from imagejobs.database import Row as Record
 from imagejobs.errors import ImageAbandoned
 from imagejobs.executions import Finalizer
-from imagejobs.jobs import Drop, insert_drop, refuse_sheet, uploaded_request_id
+from imagejobs.jobs import Drop, insert_drop, refuse_sheet, sheet_request_id
+from imagejobs.metrics import emit_images
 from imagejobs.queues import Message, Row
 
 ROW_MESSAGE = "The row was given up: its compression failed or ran out of time at every attempt."
@@ -45,11 +47,18 @@ class Undertaker:
         if "request_id" in message.body:
             self._bury_row(message.row)
             return
-        for record in message.body.get("Records", []):  # an s3:TestEvent has none
-            self._bury_file(ObjectVersion.from_event_record(record))
+        for source in _files(message):
+            self._bury_file(source)
+
+    def request_ids(self, message: Message) -> list[str]:
+        """The jobs that a dead-lettered message is about, for the log."""
+        if "request_id" in message.body:
+            return [str(message.body["request_id"])]
+        found = [sheet_request_id(self.bucket.name, source) for source in _files(message)]
+        return [str(request_id) for request_id in found if request_id]
 
     def _bury_row(self, row: Row) -> None:
-        self.database.transact(partial(_fail_row, row))
+        emit_images(self.database.transact(partial(_fail_row, row)))
         self.finalizer.start_ready(self.database, [row.request_id])
         keys = {"request_ids": [row.request_id], "row_numbers": [row.row_number]}
         unfinished = map(Row.from_record, self.database.fetch_all("list_unfinished_rows", keys))
@@ -57,22 +66,27 @@ class Undertaker:
             raise StillWorkedOn(f"Row {row.row_number} of {row.request_id} is being worked on.")
 
     def _bury_file(self, source: ObjectVersion) -> None:
-        request_id = uploaded_request_id(source)
+        request_id = sheet_request_id(self.bucket.name, source)
+        if request_id is None:
+            return
         if source.key.startswith(DROP_PREFIX):
-            request_id = insert_drop(
-                self.database, self.bucket, Drop(source, self.drop_owner, {}, self.default_webhook_url or None)
-            )
-        elif request_id is not None:
+            insert_drop(self.database, self.bucket, Drop(source, self.drop_owner, {}, self.default_webhook_url or None))
+        else:
             self.database.execute("accept_source", {"request_id": request_id, "source_version": source.version})
-        if request_id is not None:
-            refuse_sheet(self.database, request_id, source.version, FILE_MESSAGE)
-            self.finalizer.start_ready(self.database, [request_id])
+        refuse_sheet(self.database, request_id, source.version, FILE_MESSAGE)
+        self.finalizer.start_ready(self.database, [request_id])
 
 
-def _fail_row(row: Row, transaction: Transaction) -> None:
+def _files(message: Message) -> list[ObjectVersion]:
+    """An s3:TestEvent has none."""
+    return [ObjectVersion.from_event_record(record) for record in message.body.get("Records", [])]
+
+
+def _fail_row(row: Row, transaction: Transaction) -> list[Record]:
     """A letter of an older generation says nothing about the present one."""
     jobs = transaction.fetch_all("lock_jobs", {"request_ids": [row.request_id]})
     if [job["generation"] for job in jobs] != [row.generation]:
-        return
+        return []
     failure = {"error_code": ImageAbandoned.code, "error_message": ROW_MESSAGE}
-    transaction.execute("fail_images", {"request_id": row.request_id, "row_number": row.row_number, **failure})
+    named = {"request_id": row.request_id, "row_number": row.row_number}
+    return transaction.fetch_all("fail_images", {**named, **failure})

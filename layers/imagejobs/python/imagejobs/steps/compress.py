@@ -32,6 +32,7 @@ from imagejobs.executions import Finalizer
 from imagejobs.fetch import Fetcher
 from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, image_key, ring_for_more
 from imagejobs.limits import MAX_IMAGE_BYTES, lease_seconds
+from imagejobs.metrics import emit_images
 from imagejobs.options import CompressionOptions
 from imagejobs.queues import Message, Queue, Row
 
@@ -217,7 +218,8 @@ class RowWorker:
             if at_work.renewal_is_due:
                 at_work.note_renewal()
                 self._renew(at_work.images, clock)
-        if self.database.execute("finish_repeated_urls", _keys(rows)):
+        if repeated := self.database.fetch_all("finish_repeated_urls", _keys(rows)):
+            emit_images(repeated)
             self._ring_for_more(rows)
 
     def _ring_for_more(self, rows: Sequence[Row]) -> None:
@@ -241,7 +243,8 @@ class RowWorker:
         try:
             self.database.execute("renew_leases", leases)
         except psycopg2.Error:
-            logger.exception("lease_not_renewed")
+            request_ids = sorted({str(image["request_id"]) for image in images})
+            logger.exception("lease_not_renewed", request_ids=request_ids)
 
     def _attempt(self, image: Record, clock: Clock) -> Attempt:
         """One image's outcome, whatever it holds."""
@@ -256,10 +259,10 @@ class RowWorker:
             return _not_begun(image, error)
         except ImageError as error:
             if isinstance(error, CodecFailed):
-                logger.warning("codec_failed", image_id=str(image["image_id"]), cause=str(error.__cause__))
+                logger.warning("codec_failed", extra=_names(image), cause=str(error.__cause__))
             return _after_error(image, error)
         except Exception:  # costs this image an attempt, and the batch nothing
-            logger.exception("image_attempt_failed", image_id=str(image["image_id"]))
+            logger.exception("image_attempt_failed", extra=_names(image))
             return _after_error(image, _AttemptFailed("The service failed at this image; try again later."))
 
     def _compress(self, image: Record, clock: Clock) -> Attempt:
@@ -318,8 +321,9 @@ class RowWorker:
             if each.columns is None
         ]
         request_ids = list({attempt.image["request_id"] for attempt in attempts})
-        completed = self.database.transact(partial(_settle, finished, released, request_ids))
-        if completed < sum(attempt.stored is not None for attempt in attempts):
+        settled = self.database.transact(partial(_settle, finished, released, request_ids))
+        emit_images(settled)
+        if sum(job["completed"] for job in settled) < sum(attempt.stored is not None for attempt in attempts):
             self._delete_refused(attempts)
 
     def _delete_refused(self, attempts: Sequence[Attempt]) -> None:
@@ -392,6 +396,11 @@ def _keys(rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {"request_ids": [row.request_id for row in rows], "row_numbers": [row.row_number for row in rows]}
 
 
+def _names(image: Record) -> dict[str, str]:
+    """By which the log knows an image."""
+    return {"request_id": str(image["request_id"]), "image_id": str(image["image_id"])}
+
+
 def _lease_of(image: Record) -> dict[str, str]:
     return {"image_id": str(image["image_id"]), "lease_token": str(image["lease_token"])}
 
@@ -405,13 +414,12 @@ def _settle(
     released: Sequence[dict[str, Any]],
     request_ids: Sequence[UUID],
     transaction: Transaction,
-) -> int:
-    """The number of images that became COMPLETED by this.
+) -> list[Record]:
+    """What was counted by this, a row a job.
 
     What is counted comes last: until the commit, all other workers of the job wait for it.
     """
     if released:  # under the lock: a cancellation decides how long they rest
         transaction.fetch_all("lock_jobs", {"request_ids": request_ids})
         transaction.execute("release_images", {"released": json.dumps(released)})
-    jobs = transaction.fetch_all("finish_images", {"finished": json.dumps(finished)})
-    return sum(job["completed"] for job in jobs)
+    return transaction.fetch_all("finish_images", {"finished": json.dumps(finished)})

@@ -15,6 +15,7 @@ from imagejobs.database import Database, Row, Transaction
 from imagejobs.errors import JobCancelled, JobEnded, JobNotEnded, NothingToRetry, NoWebhook
 from imagejobs.executions import Finalizer
 from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, CANCELLED_MESSAGE, TERMINAL, event_id, lock_owned_job, refuse_in
+from imagejobs.metrics import emit_images
 from imagejobs.queues import Queue
 from imagejobs.usage import reserve_images
 
@@ -63,7 +64,7 @@ class Control:
             JobNotFound: Unknown, or another caller's.
             JobEnded: All of its work is done.
         """
-        self.database.transact(partial(_cancel, owner, request_id))
+        emit_images(self.database.transact(partial(_cancel, owner, request_id)))
         self.finalizer.start_ready(self.database, [request_id])
 
     def redeliver(self, owner: str, request_id: UUID) -> str:
@@ -99,24 +100,25 @@ def _retry(owner: str, request_id: UUID, daily_images: int | None, transaction: 
     return begun
 
 
-def _cancel(owner: str, request_id: UUID, transaction: Transaction) -> None:
+def _cancel(owner: str, request_id: UUID, transaction: Transaction) -> list[Row]:
     job = lock_owned_job(transaction, owner, request_id)
     if job["cancelled_at"]:
-        return
+        return []
     if job["finalizable_at"]:
         raise JobEnded("All of the job's work is done; there is nothing left to cancel.")
-    _end_images(job, transaction)
+    ended = _end_images(job, transaction)
     transaction.execute("cancel_job", {"request_id": request_id})
+    return ended
 
 
-def _end_images(job: Mapping[str, Any], transaction: Transaction) -> None:
-    """Those that nobody works on; before all rows are staged, the sheet itself."""
+def _end_images(job: Mapping[str, Any], transaction: Transaction) -> list[Row]:
+    """Those that nobody works on, as they were counted; before all rows are staged, the sheet itself."""
     job_columns = {"request_id": job["request_id"], "source_version": job["source_version"]}
     if job["rows_total"] is None:
         refuse_in({**job_columns, "token": job["fan_out_token"], "error_message": CANCELLED_MESSAGE}, transaction)
-        return
+        return []
     failure = {"error_code": JobCancelled.code, "error_message": CANCELLED_IMAGE_MESSAGE}
-    transaction.execute("fail_images", {**job_columns, "row_number": None, **failure})
+    return transaction.fetch_all("fail_images", {**job_columns, "row_number": None, **failure})
 
 
 def _redeliver(owner: str, request_id: UUID, transaction: Transaction) -> Row:

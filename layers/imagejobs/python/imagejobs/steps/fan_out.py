@@ -20,7 +20,7 @@ from imagejobs.database import Database, Transaction
 from imagejobs.destinations import Destinations
 from imagejobs.errors import OptionInvalid, QuotaExceeded, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
-from imagejobs.jobs import Drop, insert_drop, refuse_sheet, ring_for_more, uploaded_request_id
+from imagejobs.jobs import Drop, insert_drop, refuse_sheet, ring_for_more, sheet_request_id
 from imagejobs.limits import SHEET_LIMITS, lease_seconds
 from imagejobs.options import CompressionOptions
 from imagejobs.queues import Queue, Row
@@ -80,9 +80,10 @@ class FanOut:
             source: The version of the CSV.
             remaining_seconds: Time left of this invocation.
         """
-        request_id = self._job_of(source)
+        request_id = sheet_request_id(self.bucket.name, source)
         if request_id is None:
             return
+        self._accept(request_id, source)
         lease = Lease(self.database, request_id, remaining_seconds, remaining_seconds())
         job = lease.take(source, self.max_images_out)
         if job is not None:
@@ -116,16 +117,13 @@ class FanOut:
         refuse_sheet(self.database, job["request_id"], job["source_version"], message, job["fan_out_token"])
         self.finalizer.start_ready(self.database, [job["request_id"]])
 
-    def _job_of(self, source: ObjectVersion) -> UUID | None:
-        """The job that this version is; None for an object that is no sheet of ours."""
-        if source.key.startswith(DROP_PREFIX) and not source.key.endswith("/"):
-            return self._accept_drop(source)
-        request_id = uploaded_request_id(source)
-        if request_id is not None:
+    def _accept(self, request_id: UUID, source: ObjectVersion) -> None:
+        if source.key.startswith(DROP_PREFIX):
+            self._accept_drop(source)
+        else:
             self.database.execute("accept_source", {"request_id": request_id, "source_version": source.version})
-        return request_id
 
-    def _accept_drop(self, source: ObjectVersion) -> UUID:
+    def _accept_drop(self, source: ObjectVersion) -> None:
         """Write the job of a dropped file; what cannot be used of its key or metadata is its owner's to know."""
         metadata = self.bucket.metadata(source)
         webhook_url, refusal = self._webhook_url(metadata.get(WEBHOOK_METADATA))
@@ -141,7 +139,6 @@ class FanOut:
         if refusal:
             refuse_sheet(self.database, request_id, source.version, refusal)
             self.finalizer.start_ready(self.database, [request_id])
-        return request_id
 
     def _webhook_url(self, given: str | None) -> tuple[str | None, str | None]:
         """Where a dropped file reports, and what is wrong with the URL that its metadata gives."""

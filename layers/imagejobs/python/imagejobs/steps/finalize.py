@@ -24,6 +24,7 @@ from imagejobs.database import Database, Row, Transaction
 from imagejobs.errors import ImageAbandoned, JobCancelled
 from imagejobs.jobs import CANCELLED_MESSAGE, TERMINAL, event_id, image_place, result_url, totals
 from imagejobs.limits import SHEET_LIMITS
+from imagejobs.metrics import Metric, emit
 from imagejobs.result_sheet import ImageOutcome, write_result
 from imagejobs.sheet import SheetRow, read_sheet
 from imagejobs.webhook import judge, next_delay_seconds
@@ -108,7 +109,8 @@ class Closer:
             "status": "FAILED" if message else "COMPLETED",
             "error_message": message,
         }
-        self.database.execute("close_job", closing)
+        if self.database.execute("close_job", closing):
+            emit({Metric.JOBS_FAILED if message else Metric.JOBS_COMPLETED: 1}, **_identity(state))
         return self._next_delivery(self._job(state), state)
 
     def record_attempt(self, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +136,9 @@ class Closer:
             "error_message": answer["error_message"],
             "outcome": outcome,
         }
-        self.database.transact(partial(_record, {**_identity(state), **delivery}))
+        recorded = self.database.transact(partial(_record, {**_identity(state), **delivery}))
+        if recorded and outcome == "exhausted":
+            emit({Metric.WEBHOOKS_EXHAUSTED: 1}, **_identity(state))
         return {"outcome": outcome, "delay_seconds": delay_seconds or 0}
 
     def _job(self, state: Mapping[str, Any]) -> Row:
@@ -251,10 +255,12 @@ def _result_key(source_key: str) -> str:
     return f"{RESULT_PREFIX}{source_key.removeprefix(prefix)}"
 
 
-def _record(delivery: Mapping[str, Any], transaction: Transaction) -> None:
-    transaction.execute("record_delivery", delivery)
+def _record(delivery: Mapping[str, Any], transaction: Transaction) -> bool:
+    """Whether the attempt was not recorded before."""
+    recorded = transaction.execute("record_delivery", delivery)
     if delivery["outcome"] != "retry":
         transaction.execute("settle_job", delivery)
+    return recorded > 0
 
 
 def _with_outcomes(

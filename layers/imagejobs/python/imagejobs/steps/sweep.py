@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import UUID
 
 from aws_lambda_powertools import Logger
 
@@ -9,6 +10,7 @@ from imagejobs.bucket import ObjectVersion
 from imagejobs.database import Database, Row
 from imagejobs.executions import Finalizer
 from imagejobs.jobs import refuse_sheet
+from imagejobs.metrics import Metric, emit
 from imagejobs.queues import Queue
 from imagejobs.queues import Row as SheetRow
 
@@ -21,6 +23,9 @@ MISSING_SHEET_SECONDS = 3600
 MISSING_SHEET_MESSAGE = "The CSV never arrived in the bucket. Upload it again."
 # A job that waits its turn in a long queue does not move either, and more messages do not help it.
 UNMOVED_SECONDS = 6 * 3600
+# An open job that has not moved for so long is counted for the operator: what rings for it again takes minutes, and an
+# image rests for 5 at most. Less than UNMOVED_SECONDS, after which it is rung for and counts as moved.
+STUCK_SECONDS = 3600
 # Work a sweep; what is left waits for the next, a minute later.
 LIMIT = 500
 
@@ -44,41 +49,49 @@ class Sweeper:
     finalizer: Finalizer
 
     def sweep(self) -> dict[str, int]:
-        """Look once; how many of each kind were rung for. What fails of one kind does not keep the others waiting."""
-        kinds: dict[str, Callable[[], int]] = {
+        """Look once; how many of each kind were rung for. What fails of one kind does not keep the others waiting.
+
+        What is stuck all the same is counted last: that the count comes tells the operator that the sweeper runs.
+        """
+        kinds: dict[str, Callable[[], list[UUID]]] = {
             "missing_sheets": self._refuse_missing_sheets,
             "unmoved_jobs": self._rewind_unmoved_jobs,
             "stalled_fan_outs": self._ring_stalled_fan_outs,
             "expired_leases": self._ring_expired_leases,
             "finalizable_jobs": self._start_finalizers,
         }
-        return {kind: self._try(kind, look) for kind, look in kinds.items()}
+        rung = {kind: self._try(kind, look) for kind, look in kinds.items()}
+        for kind, request_ids in rung.items():
+            if request_ids:
+                logger.warning("standing_work_rung", kind=kind, request_ids=sorted(map(str, set(request_ids))))
+        self._try("stuck_jobs", self._count_stuck_jobs)
+        return {kind: len(request_ids) for kind, request_ids in rung.items()}
 
-    def _try(self, kind: str, look: Callable[[], int]) -> int:
+    def _try(self, kind: str, look: Callable[[], list[UUID]]) -> list[UUID]:
         try:
             return look()
         except Exception:  # the next sweep tries again
             logger.exception("sweep_failed", kind=kind)
-            return 0
+            return []
 
-    def _refuse_missing_sheets(self) -> int:
+    def _refuse_missing_sheets(self) -> list[UUID]:
         window = {"older_than_seconds": MISSING_SHEET_SECONDS, "limit": LIMIT}
         jobs = self.database.fetch_all("list_missing_sheets", window)
         for job in jobs:
             refuse_sheet(self.database, job["request_id"], None, MISSING_SHEET_MESSAGE)
-        return len(jobs)
+        return _request_ids(jobs)
 
-    def _rewind_unmoved_jobs(self) -> int:
-        return self.database.execute("rewind_unmoved_jobs", {"older_than_seconds": UNMOVED_SECONDS})
+    def _rewind_unmoved_jobs(self) -> list[UUID]:
+        return _request_ids(self.database.fetch_all("rewind_unmoved_jobs", {"older_than_seconds": UNMOVED_SECONDS}))
 
-    def _ring_stalled_fan_outs(self) -> int:
+    def _ring_stalled_fan_outs(self) -> list[UUID]:
         window = {"older_than_seconds": OLDER_THAN_SECONDS, "limit": LIMIT, "max_images_out": self.max_images_out}
         jobs = self.database.fetch_all("list_stalled_fan_outs", window)
         for job in jobs:
             self.upload_queue.ring_file(ObjectVersion(job["source_key"], job["source_version"]))
-        return len(jobs)
+        return _request_ids(jobs)
 
-    def _ring_expired_leases(self) -> int:
+    def _ring_expired_leases(self) -> list[UUID]:
         """Ring first, clear the lease after: a sweep that dies in between rings twice, never not at all."""
         found = self.database.fetch_all("list_expired_leases", {"limit": LIMIT})
         rows = [SheetRow.from_record(record) for record in found]
@@ -89,9 +102,9 @@ class Sweeper:
                 "row_numbers": [row.row_number for row in rows],
             }
             self.database.execute("clear_expired_leases", keys)
-        return len(rows)
+        return _request_ids(found)
 
-    def _start_finalizers(self) -> int:
+    def _start_finalizers(self) -> list[UUID]:
         """Start what was not started, or has stopped before its job was settled."""
         window = {"older_than_seconds": OLDER_THAN_SECONDS, "limit": LIMIT}
         jobs = self.database.fetch_all("list_finalizable", window)
@@ -100,8 +113,18 @@ class Sweeper:
                 self._start_next_run(job)
             else:
                 self.finalizer.start(job)
-        return len(jobs)
+        return _request_ids(jobs)
+
+    def _count_stuck_jobs(self) -> list[UUID]:
+        window = {"older_than_seconds": STUCK_SECONDS, "limit": LIMIT}
+        stuck = _request_ids(self.database.fetch_all("list_stuck_jobs", window))
+        emit({Metric.JOBS_STUCK: len(stuck)}, request_ids=[str(request_id) for request_id in stuck])
+        return stuck
 
     def _start_next_run(self, job: Row) -> None:
         if advanced := self.database.fetch_one("next_finalizer_run", job):
             self.finalizer.start(advanced)
+
+
+def _request_ids(found: list[Row]) -> list[UUID]:
+    return [record["request_id"] for record in found]

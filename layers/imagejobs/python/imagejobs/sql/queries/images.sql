@@ -94,7 +94,8 @@ WITH finished AS (
         lease_token = NULL, leased_until = NULL
     FROM finished AS f
     WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = f.lease_token
-    RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after
+    RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after, image.cpu_ms,
+              image.error_code
 ), {count_terminal}
 
 -- finish_repeated_urls --
@@ -118,7 +119,8 @@ WITH {named_images}, waiting AS MATERIALIZED (
         OFFSET 0 -- keeps the look-up by itself
     ) AS same
     WHERE image.image_id = waiting.image_id AND image.status = 'PENDING'
-    RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after
+    RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after, image.cpu_ms,
+              image.error_code
 ), {count_terminal}
 
 -- fail_images --
@@ -129,7 +131,7 @@ WITH terminal AS (
         lease_token = NULL, leased_until = NULL
     WHERE request_id = %(request_id)s AND row_number = coalesce(%(row_number)s, row_number) AND status = 'PENDING'
       AND (leased_until IS NULL OR leased_until < now())
-    RETURNING request_id, status, outcome, bytes_before, bytes_after
+    RETURNING request_id, status, outcome, bytes_before, bytes_after, cpu_ms, error_code
 ), {count_terminal}
 
 -- named_images --
@@ -150,13 +152,15 @@ named AS MATERIALIZED (
 -- count_terminal --
 -- The jobs are locked after their images, and so only until the commit that follows at once: all workers of a job wait
 -- for that lock. And always in the same order, so that two batches over the same jobs cannot deadlock.
+-- Returned is what was counted, a row a job, with the failed images by their code.
 tally AS (
     SELECT request_id,
            count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
            count(*) FILTER (WHERE status = 'FAILED') AS failed,
            count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged,
            coalesce(sum(bytes_before) FILTER (WHERE status = 'COMPLETED'), 0) AS before,
-           coalesce(sum(bytes_after) FILTER (WHERE status = 'COMPLETED'), 0) AS after
+           coalesce(sum(bytes_after) FILTER (WHERE status = 'COMPLETED'), 0) AS after,
+           coalesce(sum(cpu_ms), 0) AS cpu_ms
     FROM terminal GROUP BY request_id
 ), locked AS (
     SELECT request_id FROM job_request WHERE request_id IN (SELECT request_id FROM tally) ORDER BY request_id FOR UPDATE
@@ -174,7 +178,10 @@ SET images_completed = images_completed + tally.completed,
         WHEN images_completed + images_failed + tally.completed + tally.failed = images_total THEN now() END),
     updated_at = now()
 FROM tally JOIN locked USING (request_id) WHERE job.request_id = tally.request_id
-RETURNING tally.completed;
+RETURNING tally.*, (
+    SELECT jsonb_object_agg(error_code, images)
+    FROM (SELECT error_code, count(*) AS images FROM terminal
+          WHERE terminal.request_id = job.request_id AND status = 'FAILED' GROUP BY error_code) AS by_code) AS failures;
 
 -- list_named_objects --
 -- Of the objects named, those that are an image's.

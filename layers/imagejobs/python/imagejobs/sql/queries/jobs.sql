@@ -167,7 +167,14 @@ WHERE settled_at IS NULL AND status = 'PROCESSING' AND finalizable_at IS NULL AN
   AND updated_at < now() - make_interval(secs => %(older_than_seconds)s)
   AND NOT EXISTS (SELECT FROM compressed_images AS image
                   WHERE image.request_id = job.request_id AND image.status = 'PENDING'
-                    AND image.lease_token IS NOT NULL);
+                    AND image.lease_token IS NOT NULL)
+RETURNING request_id;
+
+-- list_stuck_jobs --
+SELECT request_id FROM job_request
+WHERE settled_at IS NULL AND status IN ('PENDING', 'PROCESSING')
+  AND updated_at < now() - make_interval(secs => %(older_than_seconds)s)
+ORDER BY updated_at LIMIT %(limit)s;
 
 -- begin_generation --
 -- What is left to do decides where it begins: rows to be sent again, or nothing but the finished CSV. A fan-out that
