@@ -87,9 +87,8 @@ def bare(build, layers_for_this_interpreter) -> Iterator[Bare]:
         TemporaryDirectory(prefix="imagejobs-shared-") as shared,
         TemporaryDirectory(prefix="imagejobs-runtime-") as runtime,
     ):
-        shutil.copytree(
-            build.folder_of("SharedLayer"), shared, dirs_exist_ok=True
-        )  # the codec's process leaves bytecode
+        # A copy, since the codec's process leaves bytecode.
+        shutil.copytree(build.folder_of("SharedLayer"), shared, dirs_exist_ok=True)
         layers = {"SharedLayer": Path(shared, "python"), **layers_for_this_interpreter}
         for name in RUNTIME:
             for path in top_level(distribution(name)):
