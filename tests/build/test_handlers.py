@@ -22,6 +22,8 @@ from tests.build.conftest import LAYERS
 from tests.template.expansion import ROOT
 from tests.template.python_code import FUNCTIONS
 
+pytestmark = pytest.mark.xdist_group("build")  # one build for all tests
+
 STEPS = sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py"))
 # Of the runtime: nothing else may come from there, or a layer lacks it.
 FROM_THE_RUNTIME = {"boto3", "botocore", "dateutil", "s3transfer", "six"}
