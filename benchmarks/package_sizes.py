@@ -1,7 +1,4 @@
-"""What `sam build` made, in bytes: every layer, and every function with its layers, beside Lambda's limit.
-
-make build
-"""
+"""What `make build` made: bytes of every layer, and of every function with its layers, beside Lambda's limit."""
 
 import io
 import sys

@@ -28,13 +28,6 @@ LAYERS = {"DependenciesLayer": "dependencies", "CodecsLayer": "codecs"}
 TARGET = {"aarch64": "Arm64", "x86_64": "X86"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests in one of the parallel processes, so that one build serves them all."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group("build"))
-
-
 @pytest.fixture(scope="session")
 def build() -> Iterator[Build]:
     with TemporaryDirectory(prefix="imagejobs-build-") as folder:

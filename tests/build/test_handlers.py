@@ -22,6 +22,8 @@ from tests.build.conftest import LAYERS
 from tests.template.expansion import ROOT
 from tests.template.python_code import FUNCTIONS
 
+pytestmark = pytest.mark.xdist_group("build")  # one build for all tests
+
 STEPS = sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py"))
 # Of the runtime: nothing else may come from there, or a layer lacks it.
 FROM_THE_RUNTIME = {"boto3", "botocore", "dateutil", "s3transfer", "six"}
@@ -87,9 +89,8 @@ def bare(build, layers_for_this_interpreter) -> Iterator[Bare]:
         TemporaryDirectory(prefix="imagejobs-shared-") as shared,
         TemporaryDirectory(prefix="imagejobs-runtime-") as runtime,
     ):
-        shutil.copytree(
-            build.folder_of("SharedLayer"), shared, dirs_exist_ok=True
-        )  # the codec's process leaves bytecode
+        # A copy, since the codec's process leaves bytecode.
+        shutil.copytree(build.folder_of("SharedLayer"), shared, dirs_exist_ok=True)
         layers = {"SharedLayer": Path(shared, "python"), **layers_for_this_interpreter}
         for name in RUNTIME:
             for path in top_level(distribution(name)):

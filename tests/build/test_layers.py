@@ -11,6 +11,8 @@ from tests.build.conftest import LAYERS, make_layer
 from tests.template.expansion import ROOT
 from tests.template.python_code import FUNCTIONS, LAYER
 
+pytestmark = pytest.mark.xdist_group("build")  # one build for all tests
+
 DEPLOYED = {"Arm64": "aarch64", "X86": "x86_64"}
 # https://www.sco.com/developers/gabi/latest/ch4.eheader.html, e_machine.
 MACHINE = {"aarch64": 183, "x86_64": 62}

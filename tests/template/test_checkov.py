@@ -17,6 +17,8 @@ import yaml
 from tests.template.conftest import REQUIRED
 from tests.template.expansion import ROOT, translated
 
+pytestmark = pytest.mark.xdist_group("checkov")  # one run for all tests
+
 CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"  # `make check` installs it
 CONFIG = ROOT / ".checkov.yaml"
 COMMAND = ["--framework", "cloudformation", "--skip-download", "--compact", "--output", "json", "--directory", "."]
