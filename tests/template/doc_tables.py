@@ -20,13 +20,14 @@ DEPLOY_PAGE = ROOT / "docs" / "deploy.md"
 IAM_PAGE = ROOT / "docs" / "iam.md"
 
 _FUNCTIONS = "The functions begin anew with it; nothing is replaced."
-_BOTH = "At once. Raise the visibility first, lower the time-out first."
+_BOTH = "At once. Raise the visibility before the time-out, lower it after."
 CHANGING = {
     "Stage": "**Replaces** the API's URL and the bucket; the old bucket stays. Make another stack instead.",
     "DatabaseHost": "Filled in, the stack's own network and database go (the database with a last snapshot); "
     "emptied, new ones come, without data. Move the data yourself.",
     "DatabasePort": _FUNCTIONS,
-    "DatabaseName": "**Replaces** a database that the stack made by an empty one. Of an existing one: " + _FUNCTIONS,
+    "DatabaseName": "**Replaces** a database that the stack made by an empty one. "
+    "Of an existing server, another database is used.",
     "DatabaseSecretArn": _FUNCTIONS,
     "DatabaseSslMode": _FUNCTIONS,
     "DatabaseInstanceClass": "In place: minutes without the database, about one with a standby. Jobs wait and go on.",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cfnlint.api import lint_all
 
-from tests.template.expansion import ROOT, Properties, Stack
+from tests.template.expansion import ROOT, TEMPLATE, Properties, Stack
 from tests.template.resource_types import resource_types
 
 POLICIES = {
@@ -215,11 +215,12 @@ NEEDED: Mapping[str, set[str]] = {
     | {"apigateway:SetWebACL"},
 }
 
-# `sam deploy` itself: its own stack with the bucket for artifacts, a change set, and what it shows meanwhile.
+# `sam deploy` and `sam delete` themselves: SAM's own stack with the bucket for artifacts, change sets, events.
 SAM_DEPLOY = acts(
     "cloudformation",
-    "CreateChangeSet DescribeChangeSet DescribeStackEvents DescribeStacks ExecuteChangeSet GetTemplateSummary",
-) | acts("s3", "CreateBucket GetObject PutBucketPolicy PutBucketTagging PutBucketVersioning PutObject")
+    "CreateChangeSet DeleteStack DescribeChangeSet DescribeStackEvents DescribeStacks ExecuteChangeSet GetTemplate "
+    "GetTemplateSummary",
+) | acts("s3", "CreateBucket DeleteObject GetObject PutBucketPolicy PutBucketTagging PutBucketVersioning PutObject")
 
 
 def statements() -> Iterator[tuple[str, str]]:
@@ -255,7 +256,10 @@ def test_whoever_deploys_may_do_what_sam_deploy_needs():
 
 
 def test_no_secret_and_no_object_of_the_stack_is_read():
-    """A template that resolves a secret would need it; ours hands ARNs on."""
+    """A template that resolves a secret would need it; ours hand ARNs on."""
+    templates = [TEMPLATE, *(ROOT / "templates").glob("*.yaml")]
+
+    assert [path.name for path in templates if "{{resolve:" in path.read_text(encoding="utf-8")] == []
     assert not is_allowed("secretsmanager:GetSecretValue")
     assert not is_allowed("s3:GetObject", "arn:aws:s3:::imagejobs-dev-123456789012-eu-west-1/results/a.csv")
 
