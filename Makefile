@@ -12,11 +12,13 @@ BIN := .venv/bin
 # Stamps: each is newer than the requirements that were installed last.
 LOCAL := .venv/local.installed
 DEV := .venv/dev.installed
+# Apart: it pins what our own packages need in other versions.
+CHECKOV := .venv-checkov/installed
 
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
+.PHONY: help demo run verify redrive tokens build test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -37,19 +39,19 @@ redrive: $(LOCAL) ## Give what the running service gave up another chance; DRY_R
 tokens: $(LOCAL) ## Who may call: ARGS='list', 'create NAME', 'revoke ID', 'rotate-secret ID'; STACK= of a deployed one
 	@PYTHONPATH=layers/imagejobs/python $(BIN)/python -m operations.tokens $(if $(STACK),--stack-name $(STACK)) $(ARGS)
 
-test: $(DEV) ## All tests but the long ones
+build: $(DEV) ## What `sam deploy` uploads, for both processors, with its sizes beside Lambda's limits
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
+	@$(BIN)/python -m benchmarks.package_sizes .aws-sam/build
+
+test: $(DEV) $(CHECKOV) ## All tests but the long ones
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
-e2e: $(DEV) ## The end-to-end tests against a deployed stack: STACK=; E2E_TOKEN and E2E_WEBHOOK_URL in the environment
-	E2E_STACK=$(or $(STACK),$(error Which stack? make e2e STACK=imagejobs-dev)) $(BIN)/pytest tests/e2e
-
-check: $(DEV) ## Everything that must be green: tests, ruff, mypy, cfn-lint, sam validate, pip check
+.PHONY: help demo run verify redrive tokens build test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
 	$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cfn-lint template.yaml
-	AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} $(BIN)/sam validate --lint --template template.yaml
+.PHONY: help demo run verify redrive tokens build test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
 bench: $(DEV) ## Images per second, CPU, cold starts, memory; IMAGES=, ROUNDS=, CHECK=1 fails on a missed target
@@ -87,10 +89,15 @@ doc-tables: $(DEV) ## Write the tables of docs/deploy.md and docs/iam.md anew fr
 clean: ## Forget the state of `make run`
 	@if [ -e $(LOCAL) ]; then $(BIN)/python -m local clean; else rm -rf .local; fi
 
-lock: $(DEV) ## Pin the newest versions that the requirements/*.in files allow
+lock: $(DEV) ## Pin the newest versions that the files *.in of requirements and layers allow
 	$(COMPILE) requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) requirements/local.in -c requirements/dev.txt -o requirements/local.txt
+	$(COMPILE) requirements/checkov.in -o requirements/checkov.txt
 	$(COMPILE) layers/dependencies/requirements.in -c requirements/dev.txt -o layers/dependencies/requirements.txt
+	$(COMPILE) layers/codecs/requirements.in -c requirements/dev.txt -o layers/codecs/requirements.txt $(UNUSED)
+
+# cffi needs it to compile, which was done where the wheels were built.
+UNUSED = --no-emit-package pycparser
 
 COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
@@ -106,4 +113,10 @@ $(LOCAL): requirements/local.txt
 $(DEV): requirements/dev.txt $(LOCAL)
 	@echo 'Installing what the checks need into .venv …'
 	@$(INSTALL) $<
+	@touch $@
+
+$(CHECKOV): requirements/checkov.txt | $(DEV)
+	@echo 'Installing checkov into .venv-checkov …'
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-checkov
+	@$(BIN)/uv pip install --quiet --python .venv-checkov --no-deps --require-hashes -r $<
 	@touch $@

@@ -23,7 +23,7 @@ from benchmarks.report import Figure, finish
 PROJECT = Path(__file__).parents[1]
 LAYER = PROJECT / "layers" / "imagejobs" / "python"
 FUNCTIONS = PROJECT / "functions"
-DEPENDENCIES = PROJECT / "layers" / "dependencies" / "requirements.txt"
+LOCKS = sorted(PROJECT.glob("layers/*/requirements.txt"))
 # What Lambda's runtime adds to the layers: boto3 and what it needs.
 RUNTIME = ("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3")
 
@@ -112,7 +112,7 @@ def interpreter(folder: Path) -> Path:
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
     site = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    for name in {*RUNTIME, *pinned(DEPENDENCIES.read_text(encoding="utf-8"))}:
+    for name in {*RUNTIME, *(name for lock in LOCKS for name in pinned(lock.read_text(encoding="utf-8")))}:
         for path in top_level(distribution(name)):
             (site / path.name).symlink_to(path)
     subprocess.run([str(python), "-m", "compileall", "-q", str(LAYER), str(FUNCTIONS)], check=True)

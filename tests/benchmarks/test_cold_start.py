@@ -4,7 +4,7 @@ from importlib.metadata import distribution
 
 import pytest
 
-from benchmarks.cold_start import DEPENDENCIES, pinned, ratio, top_level
+from benchmarks.cold_start import LOCKS, pinned, ratio, top_level
 
 
 def test_a_handler_may_take_boto3_and_a_third_with_what_its_libraries_take_beyond_it():
@@ -12,8 +12,11 @@ def test_a_handler_may_take_boto3_and_a_third_with_what_its_libraries_take_beyon
     assert ratio((100, 120, 75)) == pytest.approx(0.5)
 
 
-def test_the_layer_s_lock_file_names_its_distributions():
-    assert {"aws-lambda-powertools", "jmespath", "psycopg2-binary"} <= pinned(DEPENDENCIES.read_text(encoding="utf-8"))
+def test_a_layer_s_lock_file_names_its_distributions():
+    codecs, dependencies = [pinned(lock.read_text(encoding="utf-8")) for lock in LOCKS]
+
+    assert {"aws-lambda-powertools", "jmespath", "psycopg2-binary"} <= dependencies
+    assert {"cffi", "numpy", "pillow"} <= codecs
     assert pinned("numpy==2.4.6 ; python_full_version < '3.12' \\\n    --hash=sha256:00\n# six==1\n") == {"numpy"}
 
 

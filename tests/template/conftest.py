@@ -18,6 +18,7 @@ OPTIONAL = {
     "PrivateOrigins": "images.internal:8080",
     "AllowedHosts": "*.example.com, 203.0.113.0/24",
     "DeniedHosts": "old.example.com",
+    "Architecture": "x86_64",
 }
 
 

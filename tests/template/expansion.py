@@ -95,12 +95,22 @@ def references(node: Any) -> Iterator[str]:
 def expand(given: Mapping[str, str]) -> Stack:
     """Expand the template with parameter values as `sam deploy --parameter-overrides` takes them."""
     source = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    parameters = _parameters(source, given)
+    return _resolve_stack(_translate(source, parameters), parameters)
+
+
+def translated(given: Mapping[str, str]) -> dict[str, Any]:
+    """The template in CloudFormation's own terms, its conditions and references not worked out."""
+    source = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
+    return _translate(source, _parameters(source, given))
+
+
+def _parameters(source: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
     parameters = {name: str(p["Default"]) for name, p in source["Parameters"].items() if "Default" in p}
     parameters |= {**given, **PSEUDO_PARAMETERS}
     missing = source["Parameters"].keys() - parameters
     assert not missing, f"No value for {missing}"
-    template = _translate(source, parameters)
-    return _resolve_stack(template, parameters)
+    return parameters
 
 
 def _translate(source: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:

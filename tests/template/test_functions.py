@@ -1,14 +1,13 @@
 """Every function runs the code, runtime and layers that it was built for, where it can reach what it needs."""
 
 import ast
-import re
 
 import pytest
 
 from imagejobs.codec import MAX_MEMORY_BYTES
 from imagejobs.limits import MAX_IMAGE_BYTES, MEGABYTES_PER_VCPU
 from imagejobs.steps.compress import TRANSFERS
-from tests.template.expansion import ROOT, logical_id, references
+from tests.template.expansion import Properties, Stack, logical_id, references
 from tests.template.python_code import FUNCTIONS, handler_path, parse
 
 STEPS = sorted(path.name for path in FUNCTIONS.iterdir() if (path / "app.py").exists())
@@ -29,33 +28,54 @@ def test_handler_is_there(expanded, step):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_runtime_and_processor(expanded, step):
+def test_runtime_and_package(expanded, step):
     function = expanded.functions()[step]
 
     assert function["Runtime"] == "python3.13"
-    assert function["Architectures"] == ["arm64"]
     assert function.get("PackageType", "Zip") == "Zip"
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_layers_are_the_shared_package_and_its_dependencies(expanded, step):
-    layers = [expanded.resources[logical_id(layer)] for layer in expanded.functions()[step]["Layers"]]
+def test_processor_is_arm64_unless_another_is_asked_for(expanded_with_defaults, expanded_with_options, step):
+    assert expanded_with_defaults.functions()[step]["Architectures"] == ["arm64"]
+    assert expanded_with_options.functions()[step]["Architectures"] == ["x86_64"]
 
-    assert [layer["Properties"]["Content"]["S3Key"] for layer in layers] == [
-        "layers/imagejobs",
+
+def layers_of(stack: Stack, step: str) -> list[Properties]:
+    layers = [stack.resources[logical_id(layer)] for layer in stack.functions()[step]["Layers"]]
+    return [layer["Properties"] for layer in layers]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_layers_are_the_shared_package_and_its_dependencies_and_the_codecs_where_they_are_used(expanded, step):
+    codecs = ["layers/codecs"] if step == "compress" else []
+
+    assert [layer["Content"]["S3Key"] for layer in layers_of(expanded, step)] == [
+        "layers/imagejobs/python",
         "layers/dependencies",
+        *codecs,
     ]
 
 
-def test_layers_are_built_for_that_runtime_and_processor(expanded):
-    """The dependencies hold machine code, chosen in the layer's own Makefile."""
-    makefile = (ROOT / "layers" / "dependencies" / "Makefile").read_text(encoding="utf-8")
-    layers = {layer["Content"]["S3Key"]: layer for layer in expanded.of_type("AWS::Lambda::LayerVersion").values()}
+@pytest.mark.parametrize("step", STEPS)
+def test_layers_are_for_the_function_s_runtime_and_processor(expanded, step):
+    """What they hold is looked at in tests/build."""
+    function = expanded.functions()[step]
+    shared, *packages = layers_of(expanded, step)
 
-    assert {tuple(layer["CompatibleRuntimes"]) for layer in layers.values()} == {("python3.13",)}
-    assert layers["layers/dependencies"]["CompatibleArchitectures"] == ["arm64"]
-    assert re.findall(r"--python-version (\S+)", makefile) == ["3.13"]
-    assert re.findall(r"--python-platform (\S+?)[_-]", makefile) == ["aarch64"]
+    assert "CompatibleArchitectures" not in shared
+    assert {tuple(layer["CompatibleRuntimes"]) for layer in (shared, *packages)} == {(function["Runtime"],)}
+    assert all(layer["CompatibleArchitectures"] == function["Architectures"] for layer in packages)
+
+
+def test_only_the_layers_of_the_one_processor_are_made(expanded):
+    made = expanded.of_type("AWS::Lambda::LayerVersion").values()
+
+    assert sorted(layer["Content"]["S3Key"] for layer in made) == [
+        "layers/codecs",
+        "layers/dependencies",
+        "layers/imagejobs/python",
+    ]
 
 
 @pytest.mark.parametrize("step", STEPS)

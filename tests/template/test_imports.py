@@ -42,7 +42,7 @@ BENEATH = sorted(MODULES.keys() - USE_CASES - {"imagejobs", "imagejobs.steps"})
 # What does work outside the process, keeps state, or writes logs.
 IMPURE = {"aws_lambda_powertools", "boto3", "botocore", "logging", "psycopg2", "requests", "urllib3"}
 
-# A distribution of layers/dependencies/requirements.in, and the package that it is imported as.
+# A distribution of a layer's requirements.in, and the package that it is imported as.
 PACKAGES = {
     "aws-lambda-powertools": "aws_lambda_powertools",
     "mozjpeg-lossless-optimization": "mozjpeg_lossless_optimization",
@@ -199,17 +199,18 @@ def imported_by_production() -> set[str]:
 
 
 def listed_dependencies() -> set[str]:
-    lines = (ROOT / "layers" / "dependencies" / "requirements.in").read_text(encoding="utf-8").splitlines()
+    files = ROOT.glob("layers/*/requirements.in")
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     return {line.strip() for line in lines if line.strip() and not line.startswith("#")}
 
 
-def test_every_package_that_is_imported_is_in_the_layer_or_the_runtime():
-    in_the_layer = {PACKAGES[distribution] for distribution in listed_dependencies()}
+def test_every_package_that_is_imported_is_in_a_layer_or_the_runtime():
+    in_the_layers = {PACKAGES[distribution] for distribution in listed_dependencies()}
 
-    assert imported_by_production() - in_the_layer - IN_THE_RUNTIME == set()
+    assert imported_by_production() - in_the_layers - IN_THE_RUNTIME == set()
 
 
-def test_every_package_in_the_layer_is_imported():
+def test_every_package_in_a_layer_is_imported():
     unused = {name for name in listed_dependencies() if PACKAGES[name] not in imported_by_production()}
 
     assert unused == set()

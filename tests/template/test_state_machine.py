@@ -1,7 +1,10 @@
 """The finalizer's definition is what Step Functions takes; the local engine runs a broken one until it gets there."""
 
 import ast
+import copy
+import functools
 import json
+import operator
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -57,7 +60,7 @@ def of_type(states: dict[str, State], *types: str) -> dict[str, State]:
 
 def targets(state: State) -> list[str]:
     choices = [choice["Next"] for choice in state.get("Choices", [])]
-    caught = [catcher["Next"] for catcher in state.get("Catch", [])]
+    caught = [catcher["Next"] for catcher in state.get("Catch", []) if "Next" in catcher]
     return [*(state[field] for field in ("Next", "Default") if field in state), *choices, *caught]
 
 
@@ -134,20 +137,50 @@ def test_type_is_standard(expanded):
     assert machine["DefinitionS3Location"]["Key"] == "statemachine/finalizer.asl.yaml"
 
 
-def test_definition_keeps_to_the_schema_of_the_states_language(definition):
+def test_definition_is_one_that_step_functions_takes(definition):
+    assert faults(definition) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["StartAt"], "Nowhere"),
+        (["StartAt"], None),
+        (["States", "WriteResult", "Next"], "Nowhere"),
+        (["States", "WriteResult", "Next"], None),
+        (["States", "WriteResult", "End"], True),
+        (["States", "WriteResult", "Catch", 0, "Next"], "Nowhere"),
+        (["States", "WriteResult", "Catch", 0, "Next"], None),
+        (["States", "HasWebhook", "Default"], "Nowhere"),
+        (["States", "HasWebhook", "Choices", 0, "Next"], "Nowhere"),
+        (["States", "WriteResult", "Resource"], None),
+        (["States", "WriteResult", "Retries"], []),
+        (["States", "WriteResult", "TimeoutSeconds"], "ten"),
+        (["States", "WriteResult", "Type"], "Step"),
+    ],
+)
+def test_a_definition_that_is_broken_is_found(definition, path, value):
+    broken = copy.deepcopy(definition)
+    *parents, field = path
+    node = functools.reduce(operator.getitem, parents, broken)
+    if value is None:
+        del node[field]
+    else:
+        node[field] = value
+
+    assert faults(broken)
+
+
+def faults(definition: dict[str, Any]) -> list[str]:
+    """What cfn-lint has against the definition, and targets that are no states, of which it knows `StartAt` only."""
     machine = {
         "Type": "AWS::StepFunctions::StateMachine",
         "Properties": {"RoleArn": "arn:aws:iam::123456789012:role/finalizer", "Definition": definition},
     }
     template = json.dumps({"Resources": {"Finalizer": machine}})
-
-    assert [str(found) for found in lint(template, config=ManualArgs(regions=["eu-west-1"]))] == []
-
-
-def test_every_target_is_a_state(definition, states):
-    named = {definition["StartAt"]} | {target for state in states.values() for target in targets(state)}
-
-    assert named <= states.keys()
+    states = definition["States"]
+    lost = [f"{name}: {target}" for name, state in states.items() for target in targets(state) if target not in states]
+    return [*(str(found) for found in lint(template, config=ManualArgs(regions=["eu-west-1"]))), *lost]
 
 
 def test_every_state_is_reached(definition, states):

@@ -15,11 +15,14 @@ PATHS = {path.stem: path for path in (PROJECT / "events").glob("*.json")}
 EVENTS = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in PATHS.items()}
 QUEUE_EVENTS = {name: event for name, event in EVENTS.items() if "Records" in event}
 API_EVENTS = {name: event for name, event in EVENTS.items() if "httpMethod" in event}
-FUNCTIONS = {
-    resource["Properties"]["CodeUri"].removeprefix("functions/"): resource["Properties"]
-    for resource in load_template(PROJECT / "template.yaml")["Resources"].values()
+README = (PROJECT / "events" / "README.md").read_text(encoding="utf-8")
+RESOURCES = load_template(PROJECT / "template.yaml")["Resources"]
+LOGICAL_IDS = {
+    resource["Properties"]["CodeUri"].removeprefix("functions/"): logical_id
+    for logical_id, resource in RESOURCES.items()
     if resource["Type"] == "AWS::Serverless::Function"
 }
+FUNCTIONS = {step: RESOURCES[logical_id]["Properties"] for step, logical_id in LOGICAL_IDS.items()}
 
 
 def function_of(name: str) -> str:
@@ -29,6 +32,14 @@ def function_of(name: str) -> str:
 
 def test_every_event_names_a_function_of_the_template_and_every_function_has_one():
     assert {function_of(name) for name in EVENTS} == set(FUNCTIONS)
+
+
+def test_every_event_has_its_line_in_the_readme():
+    """`sam local invoke` wants the function's logical id."""
+    listed = re.findall(r"^sam local invoke (\w+) +--event events/(\S+)\.json$", README, re.MULTILINE)
+
+    assert {name: function for function, name in listed} == {name: LOGICAL_IDS[function_of(name)] for name in EVENTS}
+    assert len(listed) == len(EVENTS)
 
 
 def test_every_route_of_the_api_has_its_event():
