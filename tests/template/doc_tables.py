@@ -64,20 +64,20 @@ CHANGING = {
     "GradualDeployment": "In place; from the next deployment on.",
     "AlarmEmail": "The new address must confirm; the old one gets no more.",
     "LogRetentionDays": "In place; a shorter one deletes what is older.",
-    "SheetDays": "In place; a shorter one deletes sheets and results that are older, within a day or two.",
+    "SheetDays": "In place; a shorter one deletes what is older, within a day or two; those jobs cannot be retried.",
 }
 
 # What is paid for while nothing is done: what it is for, the price, how many of its units a month.
 IDLE = [
     ("Postgres, `db.t4g.medium`; twice that with a standby", "rds_t4g_medium", HOURS_A_MONTH),
-    ("Postgres, 50 GB; twice that with a standby", "rds_storage", 50),
+    ("Postgres, 20 GB; twice that with a standby", "rds_storage", 20),
     ("RDS Proxy before two vCPUs (`DatabaseProxy`)", "rds_proxy", 2 * HOURS_A_MONTH),
     ("a NAT gateway (`NatGateways`)", "nat_gateway", HOURS_A_MONTH),
     ("its address", "public_ipv4", HOURS_A_MONTH),
     ("three interface endpoints in two zones (`InterfaceEndpoints`)", "interface_endpoint", 6 * HOURS_A_MONTH),
     ("the key (`CustomerManagedKey`)", "kms_key", 1),
     ("the firewall (`WebFirewall`)", "web_acl", 1),
-    ("each of its rules", "web_acl_rule", 1),
+    ("its three rules", "web_acl_rule", 3),
     ("two secrets", "secret", 2),
     ("each alarm", "alarm", 1),
     ("the dashboard", "dashboard", 1),

@@ -288,6 +288,29 @@ def test_names_that_the_template_gives_are_in_the_policies_scope(expanded_with_d
     assert [r[name] for r in resources if not is_allowed(action, arn.format(r[name]))] == []
 
 
+def conditions(key: str) -> set[str]:
+    """The values that the policies of roles are bound to by a condition."""
+    bound = [statement.get("Condition", {}).values() for statement in POLICIES["compute"]["Statement"]]
+    return {value for tests in bound for test in tests for value in test.get(key, [])}
+
+
+def test_the_managed_policies_that_roles_get_may_be_attached(expanded_with_options: Stack):
+    roles = expanded_with_options.of_type("AWS::IAM::Role").values()
+    attached = {arn for role in roles for arn in role.get("ManagedPolicyArns", [])}
+
+    assert {a for a in attached if not any(fnmatchcase(a, pattern) for pattern in conditions("iam:PolicyARN"))} == set()
+
+
+def test_roles_may_be_passed_to_the_services_that_take_them(expanded_with_options: Stack):
+    roles = expanded_with_options.of_type("AWS::IAM::Role").values()
+    trusted = [
+        statement["Principal"]["Service"] for r in roles for statement in r["AssumeRolePolicyDocument"]["Statement"]
+    ]
+    services = {service for found in trusted for service in ([found] if isinstance(found, str) else found)}
+
+    assert services - conditions("iam:PassedToService") == set()
+
+
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policy_fits_a_managed_policy(name):
     assert len(re.sub(r"\s", "", json.dumps(POLICIES[name]))) <= MANAGED_POLICY_CHARACTERS
