@@ -46,12 +46,16 @@ build: $(DEV) ## What `sam deploy` uploads, for both processors, with its sizes 
 test: $(DEV) $(CHECKOV) ## All tests but the long ones
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
-.PHONY: help demo run verify redrive tokens build test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
+e2e: $(DEV) ## The end-to-end tests against a deployed stack: STACK=; E2E_TOKEN and E2E_WEBHOOK_URL in the environment
+	E2E_STACK=$(or $(STACK),$(error Which stack? make e2e STACK=imagejobs-dev)) $(BIN)/pytest tests/e2e
+
+check: $(DEV) $(CHECKOV) ## Everything that must be green: tests (sam build, checkov), ruff, mypy, cfn-lint, sam validate, pip check
 	$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-.PHONY: help demo run verify redrive tokens build test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
+	$(BIN)/cfn-lint template.yaml $(wildcard templates/*.yaml)
+	AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} $(BIN)/sam validate --lint --template template.yaml
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
 
 bench: $(DEV) ## Images per second, CPU, cold starts, memory; IMAGES=, ROUNDS=, CHECK=1 fails on a missed target

@@ -20,13 +20,14 @@ DEPLOY_PAGE = ROOT / "docs" / "deploy.md"
 IAM_PAGE = ROOT / "docs" / "iam.md"
 
 _FUNCTIONS = "The functions begin anew with it; nothing is replaced."
-_BOTH = "At once. Raise the visibility first, lower the time-out first."
+_BOTH = "At once. Raise the visibility before the time-out, lower it after."
 CHANGING = {
     "Stage": "**Replaces** the API's URL and the bucket; the old bucket stays. Make another stack instead.",
     "DatabaseHost": "Filled in, the stack's own network and database go (the database with a last snapshot); "
     "emptied, new ones come, without data. Move the data yourself.",
     "DatabasePort": _FUNCTIONS,
-    "DatabaseName": "**Replaces** a database that the stack made by an empty one. Of an existing one: " + _FUNCTIONS,
+    "DatabaseName": "**Replaces** a database that the stack made by an empty one. "
+    "Of an existing server, another database is used.",
     "DatabaseSecretArn": _FUNCTIONS,
     "DatabaseSslMode": _FUNCTIONS,
     "DatabaseInstanceClass": "In place: minutes without the database, about one with a standby. Jobs wait and go on.",
@@ -63,20 +64,20 @@ CHANGING = {
     "GradualDeployment": "In place; from the next deployment on.",
     "AlarmEmail": "The new address must confirm; the old one gets no more.",
     "LogRetentionDays": "In place; a shorter one deletes what is older.",
-    "SheetDays": "In place; a shorter one deletes sheets and results that are older, within a day or two.",
+    "SheetDays": "In place; a shorter one deletes what is older, within a day or two; those jobs cannot be retried.",
 }
 
 # What is paid for while nothing is done: what it is for, the price, how many of its units a month.
 IDLE = [
     ("Postgres, `db.t4g.medium`; twice that with a standby", "rds_t4g_medium", HOURS_A_MONTH),
-    ("Postgres, 50 GB; twice that with a standby", "rds_storage", 50),
+    ("Postgres, 20 GB; twice that with a standby", "rds_storage", 20),
     ("RDS Proxy before two vCPUs (`DatabaseProxy`)", "rds_proxy", 2 * HOURS_A_MONTH),
     ("a NAT gateway (`NatGateways`)", "nat_gateway", HOURS_A_MONTH),
     ("its address", "public_ipv4", HOURS_A_MONTH),
     ("three interface endpoints in two zones (`InterfaceEndpoints`)", "interface_endpoint", 6 * HOURS_A_MONTH),
     ("the key (`CustomerManagedKey`)", "kms_key", 1),
     ("the firewall (`WebFirewall`)", "web_acl", 1),
-    ("each of its rules", "web_acl_rule", 1),
+    ("its three rules", "web_acl_rule", 3),
     ("two secrets", "secret", 2),
     ("each alarm", "alarm", 1),
     ("the dashboard", "dashboard", 1),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cfnlint.api import lint_all
 
-from tests.template.expansion import ROOT, Properties, Stack
+from tests.template.expansion import ROOT, TEMPLATE, Properties, Stack
 from tests.template.resource_types import resource_types
 
 POLICIES = {
@@ -215,11 +215,12 @@ NEEDED: Mapping[str, set[str]] = {
     | {"apigateway:SetWebACL"},
 }
 
-# `sam deploy` itself: its own stack with the bucket for artifacts, a change set, and what it shows meanwhile.
+# `sam deploy` and `sam delete` themselves: SAM's own stack with the bucket for artifacts, change sets, events.
 SAM_DEPLOY = acts(
     "cloudformation",
-    "CreateChangeSet DescribeChangeSet DescribeStackEvents DescribeStacks ExecuteChangeSet GetTemplateSummary",
-) | acts("s3", "CreateBucket GetObject PutBucketPolicy PutBucketTagging PutBucketVersioning PutObject")
+    "CreateChangeSet DeleteStack DescribeChangeSet DescribeStackEvents DescribeStacks ExecuteChangeSet GetTemplate "
+    "GetTemplateSummary",
+) | acts("s3", "CreateBucket DeleteObject GetObject PutBucketPolicy PutBucketTagging PutBucketVersioning PutObject")
 
 
 def statements() -> Iterator[tuple[str, str]]:
@@ -255,7 +256,10 @@ def test_whoever_deploys_may_do_what_sam_deploy_needs():
 
 
 def test_no_secret_and_no_object_of_the_stack_is_read():
-    """A template that resolves a secret would need it; ours hands ARNs on."""
+    """A template that resolves a secret would need it; ours hand ARNs on."""
+    templates = [TEMPLATE, *(ROOT / "templates").glob("*.yaml")]
+
+    assert [path.name for path in templates if "{{resolve:" in path.read_text(encoding="utf-8")] == []
     assert not is_allowed("secretsmanager:GetSecretValue")
     assert not is_allowed("s3:GetObject", "arn:aws:s3:::imagejobs-dev-123456789012-eu-west-1/results/a.csv")
 
@@ -282,6 +286,29 @@ def test_names_that_the_template_gives_are_in_the_policies_scope(expanded_with_d
     resources: list[Properties] = list(expanded_with_defaults.of_type(resource_type).values())
 
     assert [r[name] for r in resources if not is_allowed(action, arn.format(r[name]))] == []
+
+
+def conditions(key: str) -> set[str]:
+    """The values that the policies of roles are bound to by a condition."""
+    bound = [statement.get("Condition", {}).values() for statement in POLICIES["compute"]["Statement"]]
+    return {value for tests in bound for test in tests for value in test.get(key, [])}
+
+
+def test_the_managed_policies_that_roles_get_may_be_attached(expanded_with_options: Stack):
+    roles = expanded_with_options.of_type("AWS::IAM::Role").values()
+    attached = {arn for role in roles for arn in role.get("ManagedPolicyArns", [])}
+
+    assert {a for a in attached if not any(fnmatchcase(a, pattern) for pattern in conditions("iam:PolicyARN"))} == set()
+
+
+def test_roles_may_be_passed_to_the_services_that_take_them(expanded_with_options: Stack):
+    roles = expanded_with_options.of_type("AWS::IAM::Role").values()
+    trusted = [
+        statement["Principal"]["Service"] for r in roles for statement in r["AssumeRolePolicyDocument"]["Statement"]
+    ]
+    services = {service for found in trusted for service in ([found] if isinstance(found, str) else found)}
+
+    assert services - conditions("iam:PassedToService") == set()
 
 
 @pytest.mark.parametrize("name", POLICIES)
