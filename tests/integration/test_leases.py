@@ -17,7 +17,6 @@ from imagejobs.steps.compress import RowWorker
 from imagejobs.steps.fan_out import FanOut
 from tests.integration.handlers import file_event, row_body, sqs_event, wait_until
 from tests.integration.jobs import executions, images_of, job_of, plenty, query, received, rows_in, sheet, upload
-from tests.template.conftest import REQUIRED
 from tests.template.expansion import expand
 from tests.unit.fetch_helpers import destinations, http_answer, origin, says
 from tests.unit.image_helpers import encode, noise
@@ -246,7 +245,7 @@ def test_a_fan_out_that_lost_its_lease_while_it_read_stops(
 @pytest.fixture(scope="module")
 def stack():
     """The template with the defaults of its parameters."""
-    return expand(REQUIRED)
+    return expand({})
 
 
 @pytest.mark.parametrize("step", ["compress", "fan_out"])

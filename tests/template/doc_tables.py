@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.cost import HOURS_A_MONTH, IDLE_RECEIVES_A_SECOND
 from benchmarks.prices import PRICES
-from tests.template.conftest import OPTIONAL, REQUIRED
+from tests.template.conftest import OPTIONAL
 from tests.template.expansion import PSEUDO_PARAMETERS, ROOT, Stack, expand
 from tests.template.resource_types import parameters
 from tests.template.test_permissions import ALLOWED, permissions, role_of
@@ -87,7 +87,7 @@ IDLE = [
 # Names of the expansion's made-up account: what they are in the reader's.
 _OWN = [
     (r"\$\{(\w+)(\.(Arn|Id|Name))?\}", r"\1"),
-    (re.escape(REQUIRED["DatabaseSecretArn"]), "the database's secret"),
+    (re.escape(OPTIONAL["DatabaseSecretArn"]), "the database's secret"),
     (r"arn:aws:\w+:[\w-]*:\d*:", ""),
     (PSEUDO_PARAMETERS["AWS::StackName"], "<stack>"),
 ]
@@ -135,7 +135,7 @@ def idle_table() -> str:
 
 def function_table() -> str:
     """What each function may do beyond AWS's own policies for logs, network interfaces and its queue."""
-    stack = expand(REQUIRED | OPTIONAL)
+    stack = expand(OPTIONAL)
     return markdown(["function", "may"], [[f"`{step}`", _may(stack, step)] for step in ALLOWED])
 
 

@@ -104,7 +104,7 @@ def test_every_route_reaches_the_api_function_as_a_proxy(expanded):
         integration = operation["x-amazon-apigateway-integration"]
         assert integration["type"] == "aws_proxy", route
         assert integration["httpMethod"] == "POST", route
-        assert "${ApiFunction.Arn}" in integration["uri"], route
+        assert "${ApiFunctionAliaslive}" in integration["uri"], route
 
 
 def test_multipart_bodies_are_binary(expanded):
@@ -129,7 +129,7 @@ def test_authorizer_is_a_lambda_that_is_given_the_token(expanded):
     assert (scheme["in"], scheme["name"]) == ("header", "Authorization")
     assert scheme["x-amazon-apigateway-authtype"] == "custom"
     assert authorizer["type"] == "token"
-    assert "${AuthorizeFunction.Arn}" in authorizer["authorizerUri"]
+    assert "${AuthorizeFunctionAliaslive}" in authorizer["authorizerUri"]
 
 
 def test_a_revoked_token_works_for_a_minute_at_most(expanded):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.template.conftest import REQUIRED
+from tests.template.conftest import EXTRAS
 from tests.template.expansion import ROOT, translated
 
 pytestmark = pytest.mark.xdist_group("checkov")  # one run for all tests
@@ -29,7 +29,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "CKV_SKIP_PACKAGE_UPDATE_CHECK": "tru
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What it finds with nothing left out."""
     folder: Path = tmp_path_factory.mktemp("checkov")
-    (folder / "template.json").write_text(json.dumps(translated(REQUIRED), default=str), encoding="utf-8")
+    (folder / "template.json").write_text(json.dumps(translated(EXTRAS), default=str), encoding="utf-8")
     for nested in ROOT.glob("templates/*.yaml"):
         shutil.copy(nested, folder)
     done = subprocess.run([CHECKOV, *COMMAND], cwd=folder, env=ENVIRONMENT, capture_output=True, check=False, text=True)

@@ -1,18 +1,25 @@
 """Every function runs the code, runtime and layers that it was built for, where it can reach what it needs."""
 
 import ast
+from collections import Counter
 
 import pytest
 
 from imagejobs.codec import MAX_MEMORY_BYTES
 from imagejobs.limits import MAX_IMAGE_BYTES, MEGABYTES_PER_VCPU
 from imagejobs.steps.compress import TRANSFERS
-from tests.template.expansion import Properties, Stack, logical_id, references
+from tests.template.expansion import Properties, Stack, expand, logical_id, references, step_of
 from tests.template.python_code import FUNCTIONS, handler_path, parse
+from tests.template.resource_types import parameters
 
 STEPS = sorted(path.name for path in FUNCTIONS.iterdir() if (path / "app.py").exists())
 WITHOUT_DATABASE = {"authorize", "send_webhook"}
 MAX_TIMEOUT_SECONDS = 900
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
+MAX_ALARM_METRICS = 10
+PARAMETERS = parameters()
+OF_POSTGRES = 3  # superuser_reserved_connections
+OF_PEOPLE = 3
 
 
 def test_every_folder_is_a_function_and_every_function_a_folder(expanded):
@@ -97,20 +104,120 @@ def test_a_sweep_ends_before_the_next_begins(expanded):
     (rule,) = expanded.of_type("AWS::Events::Rule").values()
 
     assert rule["ScheduleExpression"] == "rate(1 minute)"
-    assert [expanded.step(logical_id(target["Arn"])) for target in rule["Targets"]] == ["sweep"]
+    assert [expanded.step(target["Arn"]) for target in rule["Targets"]] == ["sweep"]
     assert expanded.functions()["sweep"]["Timeout"] < 60
 
 
-def test_functions_with_the_database_are_in_its_network(expanded_with_options):
-    inside = {step for step, f in expanded_with_options.functions().items() if "VpcConfig" in f}
-    networks = [f["VpcConfig"] for f in expanded_with_options.functions().values() if "VpcConfig" in f]
+def test_each_function_has_a_log_of_its_own_that_is_not_kept_for_ever(expanded):
+    groups = expanded.of_type("AWS::Logs::LogGroup")
+    logs = {step: groups[logical_id(f["LoggingConfig"]["LogGroup"])] for step, f in expanded.functions().items()}
 
-    assert inside == set(STEPS) - WITHOUT_DATABASE
-    assert all(network == {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]} for network in networks)
+    assert {step: log["LogGroupName"] for step, log in logs.items()} == {
+        step: f"/imagejobs/imagejobs-test/{step}" for step in STEPS
+    }
+    assert {group["RetentionInDays"] for group in groups.values()} == {30}
 
 
-def test_without_subnets_no_function_is_in_a_network(expanded_with_defaults):
-    assert [step for step, f in expanded_with_defaults.functions().items() if "VpcConfig" in f] == []
+def test_what_nobody_waits_for_keeps_what_failed(expanded):
+    """EventBridge invokes sweep, and CloudFormation migrate: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html"""
+    letters = {step: f.get("DeadLetterConfig", {}).get("TargetArn") for step, f in expanded.functions().items()}
+
+    assert {step: target for step, target in letters.items() if target} == dict.fromkeys(
+        ("sweep", "migrate"), "${AsyncDeadLetterQueue.Arn}"
+    )
+
+
+def test_every_function_is_traced(expanded):
+    assert {function["TracingConfig"]["Mode"] for function in expanded.functions().values()} == {"Active"}
+    assert expanded.the("AWS::ApiGateway::Stage")["TracingEnabled"] is True
+    assert expanded.the("AWS::StepFunctions::StateMachine")["TracingConfiguration"] == {"Enabled": True}
+
+
+# ── Deployments ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_no_function_with_the_database_gets_its_code_before_the_schema(expanded):
+    waiting = {
+        step_of(resource["Properties"])
+        for resource in expanded.resources.values()
+        if resource["Type"] == "AWS::Lambda::Function" and "Migration" in resource.get("DependsOn", [])
+    }
+
+    assert waiting == set(STEPS) - WITHOUT_DATABASE - {"migrate"}
+
+
+def test_each_new_code_and_each_other_database_is_migrated(expanded):
+    migration = expanded.the("Custom::Migration")
+    migrate = expanded.functions()["migrate"]
+
+    assert expanded.step(migration["ServiceToken"]) == "migrate"
+    assert migration["Package"] == migrate["Layers"][0]  # SAM names a layer anew when its content changes
+    assert migration["Database"] == migrate["Environment"]["Variables"]["DATABASE_DSN"]
+    assert migration["ServiceTimeout"] > migrate["Timeout"]
+
+
+def test_every_function_but_migrate_has_a_version_that_can_be_gone_back_to(expanded):
+    aliases = expanded.of_type("AWS::Lambda::Alias")
+
+    assert {expanded.step(alias["FunctionName"]) for alias in aliases.values()} == set(STEPS) - {"migrate"}
+    assert {alias["Name"] for alias in aliases.values()} == {"live"}
+
+
+def test_gradual_deployments_are_taken_back_by_an_alarm_over_all_they_change(expanded_with_extras):
+    stack = expanded_with_extras
+    groups = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
+    alarm = stack.resources["NewVersionAlarm"]["Properties"]
+    metrics = [query["MetricStat"]["Metric"] for query in alarm["Metrics"] if "MetricStat" in query]
+    values = [{d["Name"]: d["Value"] for d in metric["Dimensions"]} for metric in metrics]
+    errors = {stack.step(v["FunctionName"]): v["Resource"] for v in values if "FunctionName" in v}
+
+    assert len(groups) == len(stack.of_type("AWS::Lambda::Alias"))
+    assert all(g["AlarmConfiguration"]["Alarms"] == [{"Name": "${NewVersionAlarm}"}] for g in groups)
+    assert set(errors) == set(STEPS) - {"migrate"}
+    assert all(resource.endswith("Function}:live") for resource in errors.values())
+    assert [v for v in values if "ApiName" in v] == [
+        {"ApiName": stack.the("AWS::ApiGateway::RestApi")["Name"], "Stage": "dev"}
+    ]
+    assert len(metrics) + 1 <= MAX_ALARM_METRICS
+
+
+def test_other_deployments_have_no_code_deploy(expanded_with_defaults):
+    assert "AWS::CodeDeploy::DeploymentGroup" not in {r["Type"] for r in expanded_with_defaults.resources.values()}
+
+
+# ── The database's connections ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("connections", PARAMETERS["DatabaseConnections"]["AllowedValues"])
+def test_functions_and_their_keepers_never_need_more_connections_than_there_are(connections):
+    """Each invocation at a time has one."""
+    stack = expand({"DatabaseConnections": connections})
+    most = Counter({"sweep": 1, "migrate": 1})
+    for mapping in stack.of_type("AWS::Lambda::EventSourceMapping").values():
+        most[stack.step(mapping["FunctionName"])] += int(mapping["ScalingConfig"]["MaximumConcurrency"])
+    reserved = {step: f.get("ReservedConcurrentExecutions") for step, f in stack.functions().items()}
+    most.update({step: number for step, number in reserved.items() if number})
+
+    assert most.keys() == set(STEPS) - WITHOUT_DATABASE
+    assert sum(most.values()) + OF_POSTGRES + OF_PEOPLE <= int(connections)
+    assert 2 <= most["compress"] <= 1000  # https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
+    assert stack.nested("Database").the("AWS::RDS::DBParameterGroup")["Parameters"]["max_connections"] == int(
+        connections
+    )
+
+
+def test_the_fan_out_paces_itself_by_the_same_number_of_workers(expanded):
+    (mapping,) = [
+        m
+        for m in expanded.of_type("AWS::Lambda::EventSourceMapping").values()
+        if expanded.step(m["FunctionName"]) == "compress"
+    ]
+    told = {f["Environment"]["Variables"].get("COMPRESS_CONCURRENCY") for f in expanded.functions().values()} - {None}
+
+    assert told == {str(mapping["ScalingConfig"]["MaximumConcurrency"])}
+
+
+# ── References ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_every_reference_names_a_resource_that_is_made(expanded):

@@ -84,7 +84,7 @@ LOADED_OF_OURS = {
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",
     "sweep": "bucket database errors executions jobs metrics queries queues steps.sweep",
-    "migrate": "database migrations queries",
+    "migrate": "custom_resource database migrations queries",
 }
 
 LOAD = "import app, json, sys; print(json.dumps(sorted(sys.modules)))"

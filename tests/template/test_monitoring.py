@@ -6,15 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from benchmarks.prices import PRICES
 from imagejobs import errors
 from imagejobs.metrics import Metric
 from imagejobs.steps.compress import _AttemptFailed
 from tests.integration.emf import EMITTED, WITH_CODE
-from tests.template.conftest import REQUIRED
-from tests.template.expansion import ROOT, _parameters, _resolve_stack, expand, logical_id
+from tests.template.conftest import OPTIONAL
+from tests.template.expansion import ROOT, expand, logical_id
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 
@@ -81,15 +80,8 @@ def watched(request):
 
 
 def root_and_monitoring(*, database):
-    root = expand(REQUIRED | {"AlarmEmail": "operator@example.com"} if database else REQUIRED)
-    nested = root.resources["Monitoring"]["Properties"]
-    own = {"DatabaseInstanceId": "${Database.Outputs.InstanceId}", "DatabaseConnections": "112"} if database else {}
-    return root, expand_nested(nested["TemplateURL"], nested["Parameters"] | own)
-
-
-def expand_nested(path, given):
-    template = yaml_parse((ROOT / path).read_text(encoding="utf-8"))
-    return _resolve_stack(template, _parameters(template, given))
+    root = expand({"AlarmEmail": "operator@example.com"} if database else OPTIONAL)
+    return root, root.nested("Monitoring")
 
 
 Series = tuple[str, str, dict[str, str]]

@@ -26,7 +26,7 @@ def event_sources(stack: Stack) -> list[EventSource]:
     functions, queues = stack.of_type("AWS::Lambda::Function"), stack.of_type("AWS::SQS::Queue")
     found = []
     for mapping in stack.of_type("AWS::Lambda::EventSourceMapping").values():
-        function_id, queue_id = logical_id(mapping["FunctionName"]), logical_id(mapping["EventSourceArn"])
+        function_id, queue_id = stack.function_id(mapping["FunctionName"]), logical_id(mapping["EventSourceArn"])
         found.append(EventSource(stack.step(function_id), functions[function_id], queue_id, queues[queue_id], mapping))
     return found
 
@@ -151,11 +151,28 @@ def test_every_queue_is_encrypted(expanded):
     assert plain == []
 
 
-def test_only_the_bucket_of_this_account_sends_to_the_upload_queue(expanded):
-    policy = expanded.the("AWS::SQS::QueuePolicy")
-    (statement,) = policy["PolicyDocument"]["Statement"]
+def test_unencrypted_connections_are_refused(expanded):
+    refusing = [
+        queue
+        for policy in expanded.of_type("AWS::SQS::QueuePolicy").values()
+        for queue in policy["Queues"]
+        if {"Bool": {"aws:SecureTransport": "false"}}
+        in [statement.get("Condition") for statement in policy["PolicyDocument"]["Statement"]]
+    ]
 
-    assert policy["Queues"] == ["${UploadQueue}"]
+    assert sorted(map(logical_id, refusing)) == sorted(expanded.of_type("AWS::SQS::Queue"))
+
+
+def test_only_the_bucket_of_this_account_sends_to_the_upload_queue(expanded):
+    allowing = [
+        (policy["Queues"], statement)
+        for policy in expanded.of_type("AWS::SQS::QueuePolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+
+    ((queues, statement),) = allowing
+    assert queues == ["${UploadQueue}"]
     assert statement == {
         "Sid": "BucketSendsEvents",
         "Effect": "Allow",

@@ -66,12 +66,6 @@ def test_every_parameter_is_described_and_used():
         assert re.search(rf"!Ref {name}\b|\$\{{{name}\}}", source), name
 
 
-def test_bounds_of_the_concurrency_are_those_of_lambda():
-    concurrency = PARAMETERS["CompressConcurrency"]
-
-    assert (concurrency["MinValue"], concurrency["MaxValue"]) == (2, 1000)
-
-
 def test_defaults_keep_every_webhook_delay_and_allow_no_private_origin():
     assert float(PARAMETERS["WebhookTimeScale"]["Default"]) == 1
     assert PARAMETERS["PrivateOrigins"]["Default"] == ""

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from cfnlint.api import ManualArgs, lint
 
-from tests.template.expansion import ROOT, logical_id
+from tests.template.expansion import ROOT
 from tests.template.python_code import LAYER, parse
 
 TEXT = (ROOT / "statemachine" / "finalizer.asl.yaml").read_text(encoding="utf-8")
@@ -123,7 +123,7 @@ def test_placeholders_stand_inside_strings_only():
 def test_placeholders_are_the_arns_of_the_functions_they_name(expanded):
     filled = expanded.the("AWS::StepFunctions::StateMachine")["DefinitionSubstitutions"]
 
-    assert {name: expanded.step(logical_id(value)) for name, value in filled.items()} == {
+    assert {name: expanded.step(value) for name, value in filled.items()} == {
         "FinalizeFunctionArn": "finalize",
         "SendWebhookFunctionArn": "send_webhook",
     }

@@ -71,13 +71,15 @@ def test_parts_of_broken_uploads_are_removed(expanded):
     assert [r for r in rules if r["Status"] == "Enabled" and "AbortIncompleteMultipartUpload" in r]
 
 
-def test_only_events_of_webhooks_are_forgotten(expanded):
+def test_events_of_webhooks_are_forgotten_at_once_sheets_after_a_year_and_images_never(expanded):
     """Each attempt stores its event anew; they name receivers by URLs that may hold tokens."""
     rules = bucket(expanded)["LifecycleConfiguration"]["Rules"]
-    (rule,) = [rule for rule in rules if "ExpirationInDays" in rule or "NoncurrentVersionExpiration" in rule]
+    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+    version_days = {r["Prefix"]: r["NoncurrentVersionExpiration"] for r in rules if "NoncurrentVersionExpiration" in r}
 
-    assert (rule["Prefix"], rule["Status"]) == (WEBHOOK_PREFIX, "Enabled")
-    assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (1, {"NoncurrentDays": 1})
+    assert {rule["Status"] for rule in rules} == {"Enabled"}
+    assert days == {UPLOAD_PREFIX: 365, DROP_PREFIX: 365, RESULT_PREFIX: 365, WEBHOOK_PREFIX: 1}
+    assert version_days == {prefix: {"NoncurrentDays": days[prefix]} for prefix in days}
 
 
 def test_bucket_name_is_one_that_s3_takes(expanded):

@@ -141,7 +141,7 @@ def _values_kept_back(name: str) -> Iterator[None]:
 
 def _connect_from_environment() -> psycopg2.extensions.connection:
     dsn = required("DATABASE_DSN")
-    return psycopg2.connect(
+    connection: psycopg2.extensions.connection = psycopg2.connect(
         dsn,
         **_credentials(psycopg2.extensions.parse_dsn(dsn)),
         connect_timeout=5,
@@ -149,9 +149,10 @@ def _connect_from_environment() -> psycopg2.extensions.connection:
         tcp_user_timeout=10_000,
         application_name=required("POWERTOOLS_SERVICE_NAME"),
     )
+    return connection
 
 
-def _credentials(server: Mapping[str, str]) -> dict[str, str]:
+def _credentials(server: Mapping[str, str]) -> dict[str, Any]:
     """Those of the secret, read for each connection since RDS changes them; without a secret, IAM's.
 
     A proxy takes IAM's word for the user in the connection string, in form of a password that is good for 15 minutes.
