@@ -1,17 +1,22 @@
 """migrate: from any older schema to the newest, once, whoever runs it; and what the schema itself refuses."""
 
+import json
 from collections.abc import Iterator
+from contextlib import closing
 from threading import Event, Thread
 from uuid import uuid4
 
 import psycopg2
 import pytest
 
+from imagejobs import database as database_module
 from imagejobs import migrations
+from imagejobs.custom_resource import AnswerRefused, answer
 from imagejobs.database import Database
 from imagejobs.migrations import migrate
 from tests.integration.handlers import load_event, wait_until_blocked
 from tests.integration.jobs import query
+from tests.unit.fetch_helpers import http_answer, origin, says
 
 NAMES = [name for _, name, _ in migrations.migrations()]
 
@@ -74,11 +79,101 @@ def test_all_at_once_from_empty_is_the_schema_that_one_at_a_time_makes(empty, co
     assert schema_of(connect_empty) == schema_of(connect)
 
 
-def test_the_function_says_what_it_applied(functions, connect_empty):
-    (functions.values["DATABASE_NAME"],) = query(connect_empty, "SELECT current_database()")[0]
+def test_a_table_that_somebody_keeps_is_not_waited_for_with_everybody_behind(database, connect, monkeypatch):
+    """What waits for a table has all later statements wait, old code's among them."""
+    monkeypatch.setattr(database_module, "ATTEMPTS", 1)
+    monkeypatch.setattr(migrations, "_LEDGER", migrations._LEDGER.replace("'5s'", "'50ms'"))
+    following = (len(NAMES) + 1, "9999_newer.sql", "ALTER TABLE job_request ADD COLUMN newer int")
+    everything = [*migrations.migrations(), following]
+    monkeypatch.setattr(migrations, "migrations", lambda: everything)
+    with closing(connect()) as keeper, keeper.cursor() as cursor:
+        cursor.execute("SELECT FROM job_request")
 
-    assert functions.invoke("migrate", load_event("migrate")) == {"applied": NAMES}
-    assert functions.invoke("migrate", load_event("migrate")) == {"applied": []}
+        with pytest.raises(psycopg2.errors.LockNotAvailable):
+            migrate(database)
+
+    assert migrate(database) == ["9999_newer.sql"]
+
+
+# ── CloudFormation asks ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def cloudformation():
+    """Where CloudFormation waits for an answer."""
+    with origin(says(http_answer())) as server:
+        yield server
+
+
+def invoke(functions, cloudformation, **changed):
+    """What CloudFormation is told; the request is that of events/migrate.json but for what is changed."""
+    event = {**load_event("migrate"), "ResponseURL": cloudformation.url("/answer?signature=1"), **changed}
+    assert functions.invoke("migrate", event) is None
+    request = cloudformation.requests[-1]
+    assert (request.line, request.headers.get("content-type")) == ("PUT /answer?signature=1 HTTP/1.1", "")
+    answer = json.loads(request.body)
+    assert {name: answer.pop(name) for name in COPIED} == {name: event[name] for name in COPIED}
+    return answer
+
+
+COPIED = ("StackId", "RequestId", "LogicalResourceId")
+SUCCESS = {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": "schema"}
+
+
+@pytest.fixture
+def behind(functions, connect_empty):
+    """The functions of a stack whose database is new."""
+    ((name,),) = query(connect_empty, "SELECT current_database()")
+    functions.values["DATABASE_DSN"] += f" dbname={name}"  # the last one counts
+    return functions
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_a_deployment_migrates_and_says_so(behind, cloudformation, connect_empty, connect, request_type):
+    assert invoke(behind, cloudformation, RequestType=request_type) == SUCCESS
+
+    assert schema_of(connect_empty) == schema_of(connect)
+    assert invoke(behind, cloudformation, RequestType="Update") == SUCCESS
+
+
+def test_the_end_of_a_stack_leaves_the_data(functions, cloudformation, connect):
+    before = schema_of(connect)
+
+    assert invoke(functions, cloudformation, RequestType="Delete") == SUCCESS
+
+    assert schema_of(connect) == before
+
+
+def test_code_that_goes_back_leaves_the_newer_schema(functions, cloudformation, connect):
+    """As when a deployment is taken back after its migration."""
+    query(connect, "INSERT INTO schema_migration (version, name) VALUES (9999, '9999_newer.sql')")
+
+    assert invoke(functions, cloudformation, RequestType="Update") == SUCCESS
+
+
+def test_a_migration_that_fails_fails_the_deployment_with_the_reason(functions, cloudformation, monkeypatch):
+    monkeypatch.setattr(database_module, "ATTEMPTS", 1)
+    functions.values["DATABASE_DSN"] = "host=/nowhere"
+
+    answer = invoke(functions, cloudformation)
+
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("OperationalError: connection to server on socket")
+    assert answer["PhysicalResourceId"] == "schema"
+
+
+def test_a_long_reason_fits_into_an_answer(cloudformation):
+    answer({**load_event("migrate"), "ResponseURL": cloudformation.url("/")}, ValueError("\N{SNOWMAN}" * 5000))
+
+    assert len(cloudformation.requests[-1].body) < 4096
+
+
+def test_an_answer_that_is_not_taken_is_an_error():
+    with origin(says(http_answer(status="403 Forbidden"))) as server, pytest.raises(AnswerRefused, match="403"):
+        answer({**load_event("migrate"), "ResponseURL": server.url("/")})
+
+
+# ── Twice ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_second_time_changes_nothing(database, connect):
