@@ -62,7 +62,9 @@ def serve(listener: socket.socket, tls: ssl.SSLContext, running: Server) -> None
             assert wire.recv(8) == struct.pack("!ii", 8, 80877103)
             wire.sendall(b"S")
             with tls.wrap_socket(wire, server_side=True) as secured:
-                length, _ = struct.unpack("!ii", secured.recv(8))
+                if not (head := secured.recv(8)):
+                    continue  # the client was not convinced
+                length, _ = struct.unpack("!ii", head)
                 words = secured.recv(length - 8).decode().rstrip("\0").split("\0")
                 running.asked.append(dict(zip(words[::2], words[1::2], strict=True)))
                 error = f"SFATAL\0VFATAL\0C28000\0M{REFUSAL}\0\0".encode()
@@ -96,7 +98,7 @@ def options(mode: str, roots: object = ROOTS) -> str:
 
 
 def test_a_server_that_the_roots_vouch_for_is_signed_in_at(monkeypatch, authority, secret_arn):
-    with server(authority.context_for(HOST)) as running:
+    with server(authority.server_context(HOST)) as running:
         dsn = f"host={HOST} port={running.port} dbname=db {options('verify-full', authority.file)}"
 
         assert REFUSAL in connect(monkeypatch, dsn, secret_arn)
@@ -107,7 +109,7 @@ def test_a_server_that_the_roots_vouch_for_is_signed_in_at(monkeypatch, authorit
 
 
 def test_a_server_that_none_of_the_roots_vouches_for_learns_nothing(monkeypatch, authority, secret_arn):
-    with server(authority.context_for(HOST)) as running:
+    with server(authority.server_context(HOST)) as running:
         dsn = f"host={HOST} port={running.port} dbname=db {options('verify-full')}"
 
         assert "certificate verify failed" in connect(monkeypatch, dsn, secret_arn)
@@ -116,7 +118,7 @@ def test_a_server_that_none_of_the_roots_vouches_for_learns_nothing(monkeypatch,
 
 
 def test_a_server_with_another_s_certificate_learns_nothing(monkeypatch, authority, secret_arn):
-    with server(authority.context_for("other.example")) as running:
+    with server(authority.server_context("other.example")) as running:
         dsn = f"host={HOST} port={running.port} dbname=db {options('verify-full', authority.file)}"
 
         assert "does not match host name" in connect(monkeypatch, dsn, secret_arn)
@@ -125,7 +127,7 @@ def test_a_server_with_another_s_certificate_learns_nothing(monkeypatch, authori
 
 
 def test_an_existing_server_may_have_a_certificate_of_its_own(monkeypatch, authority, secret_arn):
-    with server(authority.context_for("other.example")) as running:
+    with server(authority.server_context("other.example")) as running:
         dsn = f"host={HOST} port={running.port} dbname=db {options('require')}"
 
         assert REFUSAL in connect(monkeypatch, dsn, secret_arn)

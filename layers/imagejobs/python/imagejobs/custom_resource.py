@@ -10,8 +10,8 @@ import urllib3
 
 PHYSICAL_ID = "schema"
 """There is one; an answer with another id would have CloudFormation take the old one for replaced, and delete it."""
-MAX_REASON_CHARACTERS = 1000
-"""An answer may have 4,096 bytes."""
+MAX_REASON_CHARACTERS = 500
+"""An answer may have 4,096 bytes, and a character takes up to six of them."""
 
 
 class AnswerRefused(Exception):
