@@ -228,17 +228,14 @@ def questions(job: OpenJob) -> Iterator[Question]:
     yield Question("sweep, stuck jobs", "list_stuck_jobs", window, 50)
     yield Question("sweep, stalled fan-outs", "list_stalled_fan_outs", window, 1_000)
     yield Question("sweep, expired leases", "list_expired_leases", window, 500)
-    expired = {**keys, "row_numbers": [job.done + number for number in range(1, BATCH_ROWS + 1)]}
-    yield Question("sweep, leases cleared", "clear_expired_leases", expired, 1_000)
+    rung = [{"request_id": str(job.request_id), "row_number": job.done + n} for n in range(1, BATCH_ROWS + 1)]
+    yield Question("sweep, leases cleared", "clear_expired_leases", {"rung": json.dumps(rung)}, 1_000)
     yield Question("sweep, finalizable jobs", "list_finalizable", window, 50)
 
-    places = list(range(1, 1_001))
-    listed = {
-        "row_numbers": places,
-        "positions": [1] * len(places),
-        "object_keys": [f"images/{job.request_id}/{row}-1-0123456789abcdef.jpg" for row in places],
-    }
-    yield Question("strays among 1,000 objects", "list_named_objects", {**identity, **listed}, 6_000)
+    keys_of = {row: f"images/{job.request_id}/{row}-1-0123456789abcdef.jpg" for row in range(1, 101)}
+    listed = [{"row_number": row, "position": 1, "object_key": key} for row, key in keys_of.items()]
+    strays = {**identity, "objects": json.dumps(listed)}
+    yield Question("strays among 100 objects", "list_named_objects", strays, 600)
 
 
 def explain_all(connection: psycopg2.extensions.connection, job: OpenJob) -> list[Plan]:

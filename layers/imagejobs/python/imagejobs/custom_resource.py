@@ -36,6 +36,8 @@ def answer(event: Mapping[str, str], error: Exception | None = None) -> None:
     }
     # The URL is signed for a request without a content type.
     headers = {"Content-Type": ""}
-    response = urllib3.request("PUT", event["ResponseURL"], body=json.dumps(body), headers=headers, retries=5, timeout=10)
+    response = urllib3.request(
+        "PUT", event["ResponseURL"], body=json.dumps(body), headers=headers, retries=5, timeout=10
+    )
     if response.status != 200:
         raise AnswerRefused(f"CloudFormation's bucket answered {response.status}.")

@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO, TypeVar
 
@@ -18,6 +18,10 @@ from imagejobs.settings import required
 T = TypeVar("T")
 Row = dict[str, Any]
 Connect = Callable[[], psycopg2.extensions.connection]
+
+# A proxy keeps a connection to one client for good once it was sent a statement of over 16 KB, its values included:
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html. The text alone has 4 KB at most.
+MAX_VALUES_BYTES = 12_000
 
 ATTEMPTS = 5
 FIRST_DELAY_SECONDS = 0.1
@@ -137,6 +141,24 @@ def _values_kept_back(name: str) -> Iterator[None]:
         yield
     except (psycopg2.DataError, psycopg2.IntegrityError) as error:
         raise StatementFailed(f"{name}: {error.diag.message_primary}") from None
+
+
+def json_arrays(records: Iterable[Mapping[str, object]]) -> Iterator[str]:
+    """The records as JSON arrays, one after another, each of no more than fits into a statement of 16 KB.
+
+    A record that is too large for that by itself has an array of its own.
+    """
+    array: list[str] = []
+    left = MAX_VALUES_BYTES
+    for text in map(json.dumps, records):
+        size = len(text) + text.count("'") + text.count("\\") + 2  # as a literal: two of each
+        if array and size > left:
+            yield f"[{', '.join(array)}]"
+            array, left = [], MAX_VALUES_BYTES
+        array.append(text)
+        left -= size
+    if array:
+        yield f"[{', '.join(array)}]"
 
 
 def _connect_from_environment() -> psycopg2.extensions.connection:

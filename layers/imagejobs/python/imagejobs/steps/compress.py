@@ -25,7 +25,7 @@ from aws_lambda_powertools import Logger
 
 from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.codec import Codec, NotBegun
-from imagejobs.database import Database, Transaction
+from imagejobs.database import Database, Transaction, json_arrays
 from imagejobs.database import Row as Record
 from imagejobs.errors import CodecFailed, HostAtRest, ImageAbandoned, ImageError, JobCancelled, OriginUnavailable
 from imagejobs.executions import Finalizer
@@ -314,7 +314,8 @@ class RowWorker:
         """Commit outcomes and release the rest, in one transaction."""
         if not attempts:
             return
-        finished = [{**_lease_of(each.image), **each.columns} for each in attempts if each.columns is not None]
+        in_order = sorted(attempts, key=lambda each: each.image["request_id"])
+        finished = [{**_lease_of(each.image), **each.columns} for each in in_order if each.columns is not None]
         released = [
             {**_lease_of(each.image), "delay_seconds": each.delay_seconds, "has_begun": each.has_begun}
             for each in attempts
@@ -336,8 +337,8 @@ class RowWorker:
                 self.bucket.delete_version(attempt.stored)
 
     def _is_named(self, stored: ObjectVersion, image: Record) -> bool:
-        place = {"row_numbers": [image["row_number"]], "positions": [image["position"]]}
-        named = {"request_id": image["request_id"], "object_keys": [stored.key], **place}
+        listed = [{"object_key": stored.key, "row_number": image["row_number"], "position": image["position"]}]
+        named = {"request_id": image["request_id"], "objects": json.dumps(listed)}
         return bool(self.database.fetch_all("list_named_objects", named))
 
     def _give_back(self, messages: Sequence[Message], rows: Sequence[Row]) -> list[Message]:
@@ -417,9 +418,15 @@ def _settle(
 ) -> list[Record]:
     """What was counted by this, a row a job.
 
-    What is counted comes last: until the commit, all other workers of the job wait for it.
+    What is counted comes last, and in the order of the jobs: until the commit, all other workers of a job wait for it,
+    and two that wait for each other's would wait in vain.
     """
     if released:  # under the lock: a cancellation decides how long they rest
         transaction.fetch_all("lock_jobs", {"request_ids": request_ids})
-        transaction.execute("release_images", {"released": json.dumps(released)})
-    return transaction.fetch_all("finish_images", {"finished": json.dumps(finished)})
+    for records in json_arrays(released):
+        transaction.execute("release_images", {"released": records})
+    return [
+        counted
+        for records in json_arrays(finished)
+        for counted in transaction.fetch_all("finish_images", {"finished": records})
+    ]

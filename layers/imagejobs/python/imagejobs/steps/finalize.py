@@ -20,7 +20,7 @@ from imagejobs.bucket import (
     Bucket,
     ObjectVersion,
 )
-from imagejobs.database import Database, Row, Transaction
+from imagejobs.database import Database, Row, Transaction, json_arrays
 from imagejobs.errors import ImageAbandoned, JobCancelled
 from imagejobs.jobs import CANCELLED_MESSAGE, TERMINAL, event_id, image_place, result_url, totals
 from imagejobs.limits import SHEET_LIMITS
@@ -204,14 +204,14 @@ class Closer:
 
     def _named_objects(self, request_id: str, keys: Sequence[str]) -> set[str]:
         """Those of the objects that an image names."""
-        places = [image_place(key) for key in keys]
-        listed = {
-            "request_id": request_id,
-            "object_keys": keys,
-            "row_numbers": [row_number for row_number, _ in places],
-            "positions": [position for _, position in places],
+        places = [(key, *image_place(key)) for key in keys]
+        columns = ("object_key", "row_number", "position")
+        listed = (dict(zip(columns, place, strict=True)) for place in places)
+        return {
+            record["object_key"]
+            for objects in json_arrays(listed)
+            for record in self.database.fetch_all("list_named_objects", {"request_id": request_id, "objects": objects})
         }
-        return {record["object_key"] for record in self.database.fetch_all("list_named_objects", listed)}
 
     def _images(self, request_id: UUID) -> Iterator[Row]:
         """All images in the sheet's order, a page at a time."""

@@ -7,7 +7,7 @@ from uuid import UUID
 from aws_lambda_powertools import Logger
 
 from imagejobs.bucket import ObjectVersion
-from imagejobs.database import Database, Row
+from imagejobs.database import Database, Row, json_arrays
 from imagejobs.executions import Finalizer
 from imagejobs.jobs import refuse_sheet
 from imagejobs.metrics import Metric, emit
@@ -97,11 +97,8 @@ class Sweeper:
         rows = [SheetRow.from_record(record) for record in found]
         if rows:
             self.row_queue.ring_rows(rows)
-            keys = {
-                "request_ids": [row.request_id for row in rows],
-                "row_numbers": [row.row_number for row in rows],
-            }
-            self.database.execute("clear_expired_leases", keys)
+        for rung in json_arrays({"request_id": str(row.request_id), "row_number": row.row_number} for row in rows):
+            self.database.execute("clear_expired_leases", {"rung": rung})
         return _request_ids(found)
 
     def _start_finalizers(self) -> list[UUID]:

@@ -186,8 +186,8 @@ RETURNING tally.*, (
 -- list_named_objects --
 -- Of the objects named, those that are an image's.
 SELECT image.object_key FROM compressed_images AS image
-JOIN unnest(%(row_numbers)s::int[], %(positions)s::int[], %(object_keys)s::text[])
-     AS listed (row_number, position, object_key) USING (row_number, position, object_key)
+JOIN jsonb_to_recordset(%(objects)s) AS listed (row_number int, position int, object_key text)
+  USING (row_number, position, object_key)
 WHERE image.request_id = %(request_id)s;
 
 -- has_strays --
@@ -220,6 +220,6 @@ FROM (
 
 -- clear_expired_leases --
 UPDATE compressed_images AS image SET lease_token = NULL, leased_until = NULL, crashes = crashes + 1
-FROM unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS rung (request_id, row_number)
+FROM jsonb_to_recordset(%(rung)s) AS rung (request_id uuid, row_number int)
 WHERE image.request_id = rung.request_id AND image.row_number = rung.row_number
   AND image.lease_token IS NOT NULL AND image.leased_until < now();
