@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from local.template import load_template, nested_for_local_stack
+
 PROJECT = Path(__file__).parents[1]
 SHARED_PACKAGES = PROJECT / "layers" / "imagejobs" / "python"
 
@@ -30,7 +32,8 @@ def pack(resource_type: str, path: Path, dropped_variables: Iterable[str], prelo
     if resource_type == "AWS::Serverless::LayerVersion":
         return _zip({"python/empty": b""})
     if resource_type == "AWS::CloudFormation::Stack":
-        return path.read_bytes()
+        nested = nested_for_local_stack(load_template(path))
+        return json.dumps(nested, default=str).encode("utf-8")  # YAML reads 2012-10-17 as a date
     # Step Functions takes YAML from S3, ministack does not.
     return json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))).encode("utf-8")
 

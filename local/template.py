@@ -76,6 +76,17 @@ def _asks_for_tls(statement: Mapping[str, Any]) -> bool:
     return statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
 
 
+def nested_for_local_stack(template: Template) -> Template:
+    """A copy of a nested template without alarms on metric math, which ministack refuses to make."""
+    local = copy.deepcopy(template)
+    local["Resources"] = {
+        logical_id: resource
+        for logical_id, resource in local["Resources"].items()
+        if not (resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"])
+    }
+    return local
+
+
 def gateway_responses(template: Template) -> dict[str, dict[str, Any]]:
     """The `GatewayResponses` of the template's API, by response type."""
     apis = [r["Properties"] for r in template["Resources"].values() if r["Type"] == "AWS::Serverless::Api"]

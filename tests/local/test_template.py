@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from local.artifacts import PROJECT
-from local.template import for_local_stack, gateway_responses, load_template
+from local.template import for_local_stack, gateway_responses, load_template, nested_for_local_stack
 
 TEMPLATE = """
 Globals:
@@ -80,3 +80,14 @@ def test_every_artifact_of_the_projects_template_is_in_the_project():
     for_local_stack(load_template(PROJECT / "template.yaml"), check)
 
     assert missing == []
+
+
+def test_alarms_on_metric_math_are_left_out_and_nothing_else():
+    whole = load_template(PROJECT / "templates" / "monitoring.yaml")
+    local = nested_for_local_stack(whole)
+    left_out = [resource for name, resource in whole["Resources"].items() if name not in local["Resources"]]
+
+    assert left_out
+    assert {resource["Type"] for resource in left_out} == {"AWS::CloudWatch::Alarm"}
+    assert all("Metrics" in resource["Properties"] for resource in left_out)
+    assert not any("Metrics" in resource["Properties"] for resource in local["Resources"].values())

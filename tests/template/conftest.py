@@ -26,6 +26,7 @@ EXTRAS = {
     "CustomerManagedKey": "true",
     "WebFirewall": "true",
     "GradualDeployment": "true",
+    "AlarmEmail": "operator@example.com",
 }
 
 

@@ -12,8 +12,7 @@ from imagejobs import errors
 from imagejobs.metrics import Metric
 from imagejobs.steps.compress import _AttemptFailed
 from tests.integration.emf import EMITTED, WITH_CODE
-from tests.template.conftest import OPTIONAL
-from tests.template.expansion import ROOT, expand, logical_id
+from tests.template.expansion import ROOT, logical_id
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 
@@ -73,15 +72,10 @@ DASHBOARD_COLUMNS = 24
 MATH_FUNCTIONS = {"IF", "METRICS", "PERIOD", "SUM"}
 
 
-@pytest.fixture(scope="module", params=["defaults", "database"])
-def watched(request):
-    """The root, and what its Monitoring makes: for a database that others watch, and for one of the stack's own."""
-    return root_and_monitoring(database=request.param == "database")
-
-
-def root_and_monitoring(*, database):
-    root = expand({"AlarmEmail": "operator@example.com"} if database else OPTIONAL)
-    return root, root.nested("Monitoring")
+@pytest.fixture
+def watched(expanded):
+    """The root, and what its Monitoring makes."""
+    return expanded, expanded.nested("Monitoring")
 
 
 Series = tuple[str, str, dict[str, str]]
@@ -229,14 +223,13 @@ def test_alarms_are_named_after_the_stack_as_the_topics_policy_wants(watched):
     assert allowed["Condition"]["ArnLike"]["aws:SourceArn"].endswith(":alarm:imagejobs-test-*")
 
 
-def test_the_database_is_watched_when_the_stack_made_it():
-    def of_database(database):
-        _, monitoring = root_and_monitoring(database=database)
-        found = [(n, *s) for n, a in alarms(monitoring).items() for s in series_of(a)]
+def test_the_database_is_watched_when_the_stack_made_it(expanded_with_defaults, expanded_with_options):
+    def of_database(root):
+        found = [(n, *s) for n, a in alarms(root.nested("Monitoring")).items() for s in series_of(a)]
         return {name for name, namespace, *_ in found if namespace == "AWS/RDS"}
 
-    assert of_database(True) == {"DatabaseCpu", "DatabaseConnectionsUsed", "DatabaseStorage"}
-    assert of_database(False) == set()
+    assert of_database(expanded_with_defaults) == {"DatabaseCpu", "DatabaseConnectionsUsed", "DatabaseStorage"}
+    assert of_database(expanded_with_options) == set()
 
 
 def test_every_queue_has_an_age_and_every_dead_letter_queue_a_depth(watched):
@@ -278,9 +271,9 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
-def test_every_alarm_names_its_paragraph_and_every_paragraph_has_an_alarm():
-    _, monitoring = root_and_monitoring(database=True)
-    descriptions = {name: alarm["AlarmDescription"] for name, alarm in alarms(monitoring).items()}
+def test_every_alarm_names_its_paragraph_and_every_paragraph_has_an_alarm(expanded_with_defaults):
+    of_all = alarms(expanded_with_defaults.nested("Monitoring"))
+    descriptions = {name: alarm["AlarmDescription"] for name, alarm in of_all.items()}
     named = {name: re.findall(r"docs/runbook\.md#([a-z0-9-]+)$", text) for name, text in descriptions.items()}
 
     assert [name for name, found in named.items() if len(found) != 1] == []
@@ -311,7 +304,17 @@ def test_messages_and_metrics_that_the_runbook_looks_for_are_logged():
 
     assert len(messages) > 5
     assert {message for message in messages if f'"{message}"' not in code} == set()
-    assert set(re.findall(r"ispresent\((\w+)\)", RUNBOOK)) <= set(Metric)
+    metrics = set(re.findall(r"filter (\w+)\.0 > 0", RUNBOOK))
+    assert metrics
+    assert metrics <= set(Metric)
+
+
+def test_outputs_that_the_runbook_asks_for_are_there(watched):
+    root, _ = watched
+    asked = set(re.findall(r"\$\(output (\w+)\)", RUNBOOK))
+
+    assert asked
+    assert asked <= root.outputs.keys()
 
 
 # ── The dashboard ───────────────────────────────────────────────────────────────────────────────────────────────────
