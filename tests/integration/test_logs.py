@@ -51,7 +51,7 @@ NAMED_BY_THE_HANDLER = {  # which appends the name to every line of the invocati
     "request_failed",
 }
 NAMED_BY_EXTRA = {"codec_failed", "image_attempt_failed"}
-OF_NO_JOB = {"token_refused", "message_unreadable", "schema_migrated", "sweep_failed"}
+OF_NO_JOB = {"token_refused", "message_unreadable", "schema_migrated", "migration_failed", "sweep_failed"}
 
 
 @contextmanager
@@ -59,12 +59,12 @@ def lines_of(step):
     """The lines that a function's own logger writes, as CloudWatch gets them."""
     handler = Logger(service=step).registered_handler
     assert isinstance(handler, logging.StreamHandler)
-    written, lines = io.StringIO(), []
-    before = handler.setStream(written)
+    written, lines, before = io.StringIO(), [], handler.stream
+    handler.stream = written  # `setStream` would flush the one before, which may be an ended test's
     try:
         yield lines
     finally:
-        handler.setStream(before)
+        handler.stream = before
         lines += [json.loads(line) for line in written.getvalue().splitlines()]
 
 

@@ -48,7 +48,7 @@ def pipeline(functions, connect, bucket, upload_queue, row_queue, postgres_host,
     directory = state_dir / database_name
     directory.mkdir()
     with proxy_before(postgres_host, directory) as proxy, shop(functions) as server:
-        functions.values["DATABASE_HOST"] = proxy.host
+        functions.values["DATABASE_DSN"] += f" host={proxy.host}"  # the last one counts
         yield Pipeline(functions, connect, bucket, upload_queue, row_queue, server), proxy
 
 
@@ -238,7 +238,7 @@ def test_an_open_job_that_has_not_moved_for_an_hour_is_stuck(
 
 def test_a_sweep_without_its_database_says_nothing(functions, monkeypatch, capsys):
     skip_delays(monkeypatch)
-    functions.values["DATABASE_PORT"] = "1"
+    functions.values["DATABASE_DSN"] += " port=1"
 
     functions.invoke("sweep", load_event("sweep"))
 
