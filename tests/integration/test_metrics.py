@@ -6,6 +6,7 @@ import pytest
 
 from imagejobs.bucket import ObjectVersion
 from imagejobs.metrics import Metric
+from imagejobs.queries import statement
 from imagejobs.steps.sweep import MISSING_SHEET_SECONDS, STUCK_SECONDS
 from tests.conftest import METRICS_NAMESPACE
 from tests.integration.emf import EMITTED, WITH_CODE, metrics_in, series, sums, units_in
@@ -243,3 +244,22 @@ def test_a_sweep_without_its_database_says_nothing(functions, monkeypatch, capsy
     functions.invoke("sweep", load_event("sweep"))
 
     assert metrics_in(capsys.readouterr().out) == []
+
+
+def test_stuck_jobs_are_found_without_going_through_those_that_are_settled(connect):
+    """Every minute, however many jobs there have been."""
+    query(
+        connect,
+        "INSERT INTO job_request (request_id, owner, source_key, status, finalizable_at, settled_at, updated_at) "
+        "SELECT gen_random_uuid(), 'shop', n::text, 'COMPLETED', now(), now(), now() - interval '1 day' "
+        "FROM generate_series(1, 20000) AS n; ANALYZE job_request",
+    )
+    window = {"older_than_seconds": STUCK_SECONDS, "limit": 500}
+    connection = connect()
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {statement('list_stuck_jobs')}", window)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    connection.close()
+
+    assert "job_request_unsettled" in plan
+    assert "Seq Scan" not in plan

@@ -13,7 +13,9 @@ from imagejobs.metrics import Metric
 from imagejobs.steps.compress import _AttemptFailed
 from tests.integration.emf import EMITTED, WITH_CODE
 from tests.template.expansion import ROOT, logical_id
+from tests.template.resource_types import parameters
 
+ERRORS = {"AccessDenied", "OperationalError", "SettingMissing", "StillWorkedOn"}
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 
 # What AWS sends, by namespace and dimensions.
@@ -309,12 +311,14 @@ def test_messages_and_metrics_that_the_runbook_looks_for_are_logged():
     assert metrics <= set(Metric)
 
 
-def test_outputs_that_the_runbook_asks_for_are_there(watched):
-    root, _ = watched
-    asked = set(re.findall(r"\$\(output (\w+)\)", RUNBOOK))
+def test_outputs_and_parameters_that_the_runbook_names_are_there(expanded_with_defaults):
+    outputs = set(re.findall(r"\$\(output (\w+)\)", RUNBOOK))
+    named = set(re.findall(r"`((?:[A-Z][a-z]+){2,})`", RUNBOOK)) - ERRORS
 
-    assert asked
-    assert asked <= root.outputs.keys()
+    assert outputs
+    assert outputs <= expanded_with_defaults.outputs.keys()
+    assert len(named) > 4
+    assert named <= parameters().keys()
 
 
 # ── The dashboard ───────────────────────────────────────────────────────────────────────────────────────────────────
