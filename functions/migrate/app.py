@@ -1,4 +1,4 @@
-"""migrate: brings the database to the newest schema, with each deployment and before any other function gets its code."""
+"""migrate: brings the database to the newest schema, with each deployment, before other functions get their code."""
 
 from typing import Any
 
