@@ -65,7 +65,7 @@ class Assumptions:
         nat_gateways: One a zone.
         database_instances: 1, or 2 for a standby in another zone.
         views_an_image: Through CloudFront.
-        compress_concurrency: The template's CompressConcurrency.
+        compress_concurrency: What compress has of the template's DatabaseConnections.
         database_gigabytes: Memory of the database's instance.
         images_a_day: For which the ceilings are held against the load.
         peak: The busiest second's load, as a multiple of the day's mean.
@@ -86,7 +86,7 @@ class Assumptions:
     nat_gateways: float = 1.0
     database_instances: float = 1.0
     views_an_image: float = 0.0
-    compress_concurrency: float = 20.0
+    compress_concurrency: float = 40.0
     database_gigabytes: float = 8.0
     images_a_day: float = 10_000_000.0
     peak: float = 5.0
@@ -276,7 +276,7 @@ def ceilings(picture: Picture, worker: Worker, stored: Stored, assumed: Assumpti
     connections = assumed.database_gigabytes * GIGABYTE / RDS_CONNECTION_BYTES
     in_flight = SQS_IN_FLIGHT / assumed.rows_a_batch
     return {
-        "CompressConcurrency": assumed.compress_concurrency / seconds,
+        "compress at once": assumed.compress_concurrency / seconds,
         "Lambda's account, 1,000 at once": LAMBDA_CONCURRENCY / seconds,
         "Postgres, connections": connections / seconds,
         "Postgres, statements": stored.a_second,

@@ -90,7 +90,7 @@ def test_a_picture_that_takes_little_cpu_is_billed_for_waiting(hosts, millisecon
 def test_a_part_is_full_when_all_that_may_work_at_once_do():
     assumed = replace(ASSUMED, compress_concurrency=23, images_a_day=864_000, peak=4)
     full_at = ceilings(PICTURE, WORKER, STORED, assumed)
-    assert full_at["CompressConcurrency"] == pytest.approx(200)  # of 115 ms
+    assert full_at["compress at once"] == pytest.approx(200)  # of 115 ms
     assert full_at["SQS, 120,000 in flight"] == pytest.approx(2400 / 0.115 * 2)  # 2,400 batches, two images a row
     assert full_at["Postgres, statements"] == 1000
     assert full_at["NAT gateway, 100 Gbit/s"] == pytest.approx(12.5e9 / MEBIBYTE)

@@ -35,8 +35,7 @@ CHANGING = {
     "DatabaseMultiAz": "In place, without a pause; slower writes while the standby is filled.",
     "DatabaseDeletionProtection": "In place. `false` is the first step of removing the stack.",
     "DatabaseProxy": "The functions take the other way; the database stays.",
-    "DatabaseConnections": "The functions' concurrency at once; the server's `max_connections` at its next restart: "
-    "raise it, restart, then rely on it.",
+    "DatabaseConnections": "The functions' concurrency, at once. A larger `DatabaseInstanceClass` goes first.",
     "SubnetIds": "The functions get other network interfaces; takes minutes, replaces nothing.",
     "SecurityGroupIds": "As SubnetIds.",
     "NatGateways": "In place; downloads in the second zone break off and are tried again. Shops see other addresses.",
@@ -56,7 +55,6 @@ CHANGING = {
     "WebhookTimeScale": "The next wait of each webhook. Leave it.",
     "FanOutTimeoutSeconds": _BOTH,
     "UploadVisibilitySeconds": _BOTH,
-    "CompressConcurrency": "At once. The database must have as many connections more.",
     "CompressTimeoutSeconds": _BOTH,
     "RowVisibilitySeconds": _BOTH,
     "DeadLetterVisibilitySeconds": "At once.",

@@ -201,7 +201,7 @@ def test_functions_and_their_keepers_never_need_more_connections_than_there_are(
     assert most.keys() == set(STEPS) - WITHOUT_DATABASE
     assert sum(most.values()) + OF_POSTGRES + OF_PEOPLE <= int(connections)
     assert 2 <= most["compress"] <= 1000  # https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
-    assert stack.nested("Database").the("AWS::RDS::DBParameterGroup")["Parameters"]["max_connections"] == int(
+    assert stack.nested("Monitoring").of_type("AWS::CloudWatch::Alarm")["DatabaseConnectionsUsed"]["Threshold"] == int(
         connections
     )
 
