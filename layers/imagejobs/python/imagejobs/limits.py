@@ -31,7 +31,7 @@ MAX_IMAGE_BYTES = 25 * 1024 * 1024
 MAX_PAGE_IMAGES = 500
 MAX_PAGE_BYTES = 5_000_000
 
-# Images of one job that are sent and not done, for each compression Lambda: some twenty seconds' work. It bounds how
+# Images of one job that are sent and not done, for each compression Lambda: some four seconds' work. It bounds how
 # long another job's rows wait behind them; half of it must keep all Lambdas busy until the fan-out has sent more.
 IMAGES_OUT_PER_WORKER = 100
 
