@@ -75,6 +75,15 @@ def test_a_statement_stays_below_the_size_that_pins_a_proxied_session():
     assert max(len(statement(name)) for name in HEADINGS) < 5 * 1024
 
 
+@pytest.mark.parametrize("name", sorted(set(HEADINGS)))
+def test_no_statement_keeps_a_proxied_session_to_one_client_by_what_it_does(name):
+    """https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html; the loader's COPY goes around it."""
+    words = re.sub(r"--[^\n]*", "", statement(name)).upper()
+
+    assert not re.search(r"\b(TEMP|TEMPORARY|DECLARE|LISTEN|PREPARE|DISCARD|SET_CONFIG|PG_ADVISORY\w*|NEXTVAL)\b", words)
+    assert not re.match(r"\s*SET\b", words)
+
+
 def test_a_name_in_braces_stands_for_that_statements_text():
     for name in ("finish_images", "fail_images"):
         assert statement("count_terminal").rstrip(";") in statement(name)
