@@ -8,6 +8,8 @@ import pytest
 from benchmarks import cost
 from benchmarks.cost import Assumptions, Picture, Stored, Worker, billed_ms, ceilings, overridden, read_figures
 from benchmarks.prices import PRICES
+from local.artifacts import PROJECT
+from local.template import load_template
 
 MEBIBYTE = 2**20
 PICTURE = Picture("1 MiB", cpu_ms=100, bytes_before=MEBIBYTE, bytes_after=MEBIBYTE / 4)
@@ -85,6 +87,13 @@ def test_cpu_outside_the_codec_grows_with_bytes_and_is_never_less_than_was_measu
 def test_a_picture_that_takes_little_cpu_is_billed_for_waiting(hosts, milliseconds):
     slow_origin = replace(ASSUMED, origin_ms=3050, store_ms=40, hosts=hosts)
     assert billed_ms(PICTURE, WORKER, slow_origin, "arm64") == pytest.approx(milliseconds)
+
+
+def test_as_many_compress_at_once_as_by_the_template_s_default():
+    template = load_template(PROJECT / "template.yaml")
+    connections = template["Parameters"]["DatabaseConnections"]["Default"]
+
+    assert Assumptions().compress_concurrency == template["Mappings"]["Connections"][connections]["Compress"]
 
 
 def test_a_part_is_full_when_all_that_may_work_at_once_do():

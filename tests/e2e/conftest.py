@@ -20,6 +20,7 @@ from tests.unit.fetch_helpers import origin
 STACK_NAME = os.environ.get("E2E_STACK", "")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which puts the group into each test's id in this hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep these tests in one of the parallel processes, so that one stack serves them all."""
     for item in items:
@@ -57,7 +58,8 @@ def deployed_surroundings() -> Iterator[Surroundings]:
     """A deployed stack with pictures in its own bucket."""
     token = os.environ.get("E2E_TOKEN")
     if not token:
-        pytest.skip(f"E2E_TOKEN is not set: make tokens STACK={STACK_NAME} ARGS='create e2e' shows one")
+        reason = f"E2E_TOKEN is not set: make tokens STACK={STACK_NAME} ARGS='create e2e' shows one"
+        pytest.exit(reason, pytest.ExitCode.USAGE_ERROR)  # skipped tests would let a pipeline pass
     target = Target.deployed(STACK_NAME)
     client = Client(target, token)
     until(lambda: client.request("GET", "/job/status/x").status_code != 401)  # a new token is let in within a minute

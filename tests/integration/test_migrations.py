@@ -162,10 +162,13 @@ def test_a_migration_that_fails_fails_the_deployment_with_the_reason(functions, 
     assert answer["PhysicalResourceId"] == "schema"
 
 
-def test_a_long_reason_fits_into_an_answer(cloudformation):
-    answer({**load_event("migrate"), "ResponseURL": cloudformation.url("/")}, ValueError("\N{SNOWMAN}" * 5000))
+@pytest.mark.parametrize("character", ["a", '"', "\a", "\N{SNOWMAN}", "\N{GRINNING FACE}"])
+def test_a_long_reason_fits_into_an_answer(cloudformation, character):
+    answer({**load_event("migrate"), "ResponseURL": cloudformation.url("/")}, ValueError(character * 5000))
 
-    assert len(cloudformation.requests[-1].body) < 4096
+    body = cloudformation.requests[-1].body
+    assert len(body) < 4096
+    assert json.loads(body)["Reason"].endswith(character * 100)
 
 
 def test_an_answer_that_is_not_taken_is_an_error():

@@ -294,18 +294,21 @@ def conditions(key: str) -> set[str]:
     return {value for tests in bound for test in tests for value in test.get(key, [])}
 
 
-def test_the_managed_policies_that_roles_get_may_be_attached(expanded_with_options: Stack):
-    roles = expanded_with_options.of_type("AWS::IAM::Role").values()
-    attached = {arn for role in roles for arn in role.get("ManagedPolicyArns", [])}
+def roles(stack: Stack) -> list[Properties]:
+    """Those of the root and of the stacks that it makes."""
+    stacks = [stack, *(stack.nested(logical_id) for logical_id in stack.of_type("AWS::CloudFormation::Stack"))]
+    return [role for each in stacks for role in each.of_type("AWS::IAM::Role").values()]
+
+
+def test_the_managed_policies_that_roles_get_may_be_attached(expanded: Stack):
+    attached = {arn for role in roles(expanded) for arn in role.get("ManagedPolicyArns", [])}
 
     assert {a for a in attached if not any(fnmatchcase(a, pattern) for pattern in conditions("iam:PolicyARN"))} == set()
 
 
-def test_roles_may_be_passed_to_the_services_that_take_them(expanded_with_options: Stack):
-    roles = expanded_with_options.of_type("AWS::IAM::Role").values()
-    trusted = [
-        statement["Principal"]["Service"] for r in roles for statement in r["AssumeRolePolicyDocument"]["Statement"]
-    ]
+def test_roles_may_be_passed_to_the_services_that_take_them(expanded: Stack):
+    documents = [role["AssumeRolePolicyDocument"] for role in roles(expanded)]
+    trusted = [statement["Principal"]["Service"] for document in documents for statement in document["Statement"]]
     services = {service for found in trusted for service in ([found] if isinstance(found, str) else found)}
 
     assert services - conditions("iam:PassedToService") == set()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagejobs import queries
+from imagejobs.database import MAX_VALUES_BYTES
 from imagejobs.queries import statement
 
 PROJECT = Path(__file__).parents[2]
@@ -71,8 +72,13 @@ def test_every_parameter_is_named():
 
 
 def test_a_statement_stays_below_the_size_that_pins_a_proxied_session():
-    """RDS Proxy pins at 16 KB of text; what is left is for the parameters."""
-    assert max(len(statement(name)) for name in HEADINGS) < 5 * 1024
+    """RDS Proxy pins at 16 KB of text; what is left is for the parameters, MAX_VALUES_BYTES where they are arrays."""
+    sizes = {name: len(statement(name)) for name in HEADINGS}
+    of_arrays = [size for name, size in sizes.items() if "jsonb_to_recordset" in statement(name)]
+
+    assert max(sizes.values()) < 5 * 1024
+    assert of_arrays
+    assert max(of_arrays) + MAX_VALUES_BYTES < 16 * 1024
 
 
 @pytest.mark.parametrize("name", sorted(set(HEADINGS)))

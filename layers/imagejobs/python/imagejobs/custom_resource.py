@@ -11,7 +11,7 @@ import urllib3
 PHYSICAL_ID = "schema"
 """There is one; an answer with another id would have CloudFormation take the old one for replaced, and delete it."""
 MAX_REASON_CHARACTERS = 500
-"""An answer may have 4,096 bytes, and a character takes up to six of them."""
+"""An answer may have 4,096 bytes, and a character takes up to six of them, as `\\u0007`."""
 
 
 class AnswerRefused(Exception):
@@ -26,7 +26,8 @@ def answer(event: Mapping[str, str], error: Exception | None = None) -> None:
         error: Why it failed; None when it did not.
 
     Raises:
-        AnswerRefused: The answer did not arrive.
+        AnswerRefused: S3 did not take the answer.
+        urllib3.exceptions.HTTPError: S3 was not reached.
     """
     body = {
         "Status": "FAILED" if error else "SUCCESS",
@@ -34,10 +35,9 @@ def answer(event: Mapping[str, str], error: Exception | None = None) -> None:
         "PhysicalResourceId": PHYSICAL_ID,
         **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
     }
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     # The URL is signed for a request without a content type.
     headers = {"Content-Type": ""}
-    response = urllib3.request(
-        "PUT", event["ResponseURL"], body=json.dumps(body), headers=headers, retries=5, timeout=10
-    )
+    response = urllib3.request("PUT", event["ResponseURL"], body=content, headers=headers, retries=5, timeout=10)
     if response.status != 200:
         raise AnswerRefused(f"CloudFormation's bucket answered {response.status}.")

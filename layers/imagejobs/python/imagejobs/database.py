@@ -20,7 +20,8 @@ Row = dict[str, Any]
 Connect = Callable[[], psycopg2.extensions.connection]
 
 # A proxy keeps a connection to one client for good once it was sent a statement of over 16 KB, its values included:
-# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html. The text alone has 4 KB at most.
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html. The text of those that take arrays has
+# 4 KB at most (tests/unit/test_queries.py).
 MAX_VALUES_BYTES = 12_000
 
 ATTEMPTS = 5
