@@ -215,7 +215,7 @@ def _logs(bench: Bench) -> Iterator[tuple[str, str]]:
     for group in client.describe_log_groups()["logGroups"]:
         pages = client.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
         text = "\n".join(event["message"] for page in pages for event in page["events"])
-        yield f"the log {group['logGroupName'].rpartition('-')[0]}", text
+        yield f"the log {group['logGroupName']}", text
 
 
 def _histories(bench: Bench) -> Iterator[tuple[str, str]]:

@@ -28,16 +28,16 @@ def without(client: Client, function: str, action: str) -> Iterator[None]:
         iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
 
 
-def logged(client: Client, function: str) -> str:
+def logged(client: Client, step: str) -> str:
     """What a function has logged so far; its log group begins with its first line."""
     logs = client.aws("logs")
     names = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
-    pages = [logs.filter_log_events(logGroupName=name)["events"] for name in names if f"-{function}-" in name]
+    pages = [logs.filter_log_events(logGroupName=name)["events"] for name in names if name.endswith(f"/{step}")]
     return "\n".join(event["message"] for page in pages for event in page)
 
 
-def refusals(client: Client, function: str, action: str) -> int:
-    return logged(client, function).count(f"is not authorized to perform: {action} ")
+def refusals(client: Client, step: str, action: str) -> int:
+    return logged(client, step).count(f"is not authorized to perform: {action} ")
 
 
 @pytest.fixture
@@ -53,15 +53,15 @@ def test_without_leave_to_store_the_csv_an_upload_fails_and_leaves_no_job(client
     assert answer.status_code == 500
     assert set(answer.json()) == {"code", "message"}
     assert client.query("SELECT count(*) FROM job_request") == jobs
-    assert refusals(client, "ApiFunction", "s3:PutObject")
+    assert refusals(client, "api", "s3:PutObject")
     assert client.ended(client.upload(sheet))["status"] == "COMPLETED"
 
 
 def test_without_leave_to_store_images_none_is_stored_and_with_it_the_same_job_goes_on(client, sheet):
-    before = refusals(client, "CompressFunction", "s3:PutObject")
+    before = refusals(client, "compress", "s3:PutObject")
     with without(client, "CompressFunction", "s3:PutObject"):
         request_id = client.upload(sheet)
-        until(lambda: refusals(client, "CompressFunction", "s3:PutObject") > before)
+        until(lambda: refusals(client, "compress", "s3:PutObject") > before)
         assert client.status(request_id)["status"] == "PROCESSING"
 
     assert client.ended(request_id)["status"] == "COMPLETED"

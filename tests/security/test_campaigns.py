@@ -90,6 +90,6 @@ def test_the_search_reads_every_kind_of_place(bench):
     found = {place for place, text in places if request_id in text}
     assert found >= {"an execution's history", "the table job_request", "the table compressed_images", "a webhook"}
     assert {place for place in found if place.startswith("the log ")} >= {
-        f"the log /aws/lambda/imagejobs-{function}Function" for function in ("Api", "FanOut", "Compress", "Finalize")
+        f"the log /imagejobs/imagejobs/{step}" for step in ("api", "fan_out", "compress", "finalize")
     }
     assert {"the log of postgres, log", "a finished CSV's own columns"} <= {place for place, _ in places}
