@@ -199,7 +199,7 @@ def parameters_of(template: Properties, node: object) -> set[str]:
 
 @pytest.mark.parametrize("given", [{}, OPTIONAL, EXTRAS], ids=["defaults", "options", "extras"])
 def test_no_resource_waits_for_itself(given):
-    """CloudFormation counts an update policy, by which an alias names its deployment group, and both branches of an If."""
+    """An alias waits for its deployment group by its update policy; both branches of an If count."""
     resources = translated(given)["Resources"]
 
     TopologicalSorter({name: set(referenced(r)) & resources.keys() for name, r in resources.items()}).prepare()
