@@ -156,4 +156,4 @@ class Clock:
     def _sweep_function(self) -> str:
         pages = self.bench.functions.get_paginator("list_functions").paginate()
         names = [function["FunctionName"] for page in pages for function in page["Functions"]]
-        return next(name for name in names if "SweepFunction" in name)
+        return next(name for name in names if name.endswith("-sweep"))

@@ -113,6 +113,7 @@ def invoke(functions, cloudformation, **changed):
     assert (request.line, request.headers.get("content-type")) == ("PUT /answer?signature=1 HTTP/1.1", "")
     answer = json.loads(request.body)
     assert {name: answer.pop(name) for name in COPIED} == {name: event[name] for name in COPIED}
+    assert answer.pop("Data") == {"RequestId": event["RequestId"]}  # by which functions get a new version
     return answer
 
 

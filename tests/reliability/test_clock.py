@@ -26,7 +26,7 @@ class Bench:
         self.info = SimpleNamespace(finalizer_arn="arn")
         self.stepfunctions = SimpleNamespace(get_paginator=lambda _: self.pages("executions", running, "name"))
         self.functions = SimpleNamespace(
-            get_paginator=lambda _: self.pages("Functions", ["stack-SweepFunction"], "FunctionName"), invoke=self.sweep
+            get_paginator=lambda _: self.pages("Functions", ["stack-sweep"], "FunctionName"), invoke=self.sweep
         )
 
     def pages(self, kind, names, key):

@@ -123,6 +123,25 @@ def references(node: Any) -> Iterator[str]:
             yield from references(value)
 
 
+def referenced(node: Any) -> Iterator[str]:
+    """Names that a value which is not worked out refers to: parameters, resources, conditions."""
+    match node:
+        case (
+            {"Ref": str(name)}
+            | {"Condition": str(name)}
+            | {"Fn::GetAtt": [str(name), *_]}
+            | {"Fn::If": [str(name), *_]}
+        ):
+            yield name
+        case {"Fn::Sub": [str(text), dict()]} | {"Fn::Sub": str(text)}:
+            yield from references(text)
+    if isinstance(node, dict):
+        yield from [node["DependsOn"]] if isinstance(node.get("DependsOn"), str) else node.get("DependsOn", [])
+    if isinstance(node, dict | list):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from referenced(value)
+
+
 def expand(given: Mapping[str, str]) -> Stack:
     """Expand the template with parameter values as `sam deploy --parameter-overrides` takes them."""
     source = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))

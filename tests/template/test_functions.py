@@ -2,13 +2,24 @@
 
 import ast
 from collections import Counter
+from graphlib import TopologicalSorter
 
 import pytest
 
 from imagejobs.codec import MAX_MEMORY_BYTES
 from imagejobs.limits import MAX_IMAGE_BYTES, MEGABYTES_PER_VCPU
 from imagejobs.steps.compress import TRANSFERS
-from tests.template.expansion import Properties, Stack, expand, logical_id, references, step_of
+from tests.template.conftest import EXTRAS, OPTIONAL
+from tests.template.expansion import (
+    Properties,
+    Stack,
+    expand,
+    logical_id,
+    referenced,
+    references,
+    step_of,
+    translated,
+)
 from tests.template.python_code import FUNCTIONS, handler_path, parse
 from tests.template.resource_types import parameters
 
@@ -137,13 +148,9 @@ def test_every_function_is_traced(expanded):
 
 
 def test_no_function_with_the_database_gets_its_code_before_the_schema(expanded):
-    waiting = {
-        step_of(resource["Properties"])
-        for resource in expanded.resources.values()
-        if resource["Type"] == "AWS::Lambda::Function" and "Migration" in resource.get("DependsOn", [])
-    }
+    waiting = {step for step, function in expanded.functions().items() if "Migration" in references(function)}
 
-    assert waiting == set(STEPS) - WITHOUT_DATABASE - {"migrate"}
+    assert waiting == set(STEPS) - {"migrate"}
 
 
 def test_each_new_code_and_each_other_database_is_migrated(expanded):
@@ -151,7 +158,7 @@ def test_each_new_code_and_each_other_database_is_migrated(expanded):
     migrate = expanded.functions()["migrate"]
 
     assert expanded.step(migration["ServiceToken"]) == "migrate"
-    assert migration["Package"] == migrate["Layers"][0]  # SAM names a layer anew when its content changes
+    assert migration["Layers"] == expanded.functions()["compress"]["Layers"]  # all; each build has an ARN of its own
     assert migration["Database"] == migrate["Environment"]["Variables"]["DATABASE_DSN"]
     assert migration["ServiceTimeout"] > migrate["Timeout"]
 
@@ -163,18 +170,53 @@ def test_every_function_but_migrate_has_a_version_that_can_be_gone_back_to(expan
     assert {alias["Name"] for alias in aliases.values()} == {"live"}
 
 
+def test_each_migration_makes_a_version_of_each_function(expanded):
+    """Lambda publishes what differs from the last version only, so the function itself must be another, too."""
+    functions = expanded.functions()
+    versions = {expanded.step(v["FunctionName"]): v for v in expanded.of_type("AWS::Lambda::Version").values()}
+    described = {step: (functions[step]["Description"], version["Description"]) for step, version in versions.items()}
+
+    assert described == dict.fromkeys(set(STEPS) - {"migrate"}, ("${Migration.RequestId}", "${Migration.RequestId}"))
+
+
+def test_each_parameter_that_a_function_depends_on_makes_versions():
+    """SAM's hash sees the template, not the parameters' values; what only a new version would bring must be here."""
+    template = translated({})
+    functions = [r for r in template["Resources"].values() if r["Type"] == "AWS::Lambda::Function"]
+    versioned = [f["Properties"] for f in functions if step_of(f["Properties"]) != "migrate"]
+    named = parameters_of(template, template["Resources"]["Migration"]["Properties"])
+
+    assert parameters_of(template, versioned) - named == set()
+
+
+def parameters_of(template: Properties, node: object) -> set[str]:
+    """Parameters that a value depends on, by its conditions, too."""
+    found = set(referenced(node))
+    for condition in found & template["Conditions"].keys():
+        found |= parameters_of(template, template["Conditions"][condition])
+    return found & template["Parameters"].keys()
+
+
+@pytest.mark.parametrize("given", [{}, OPTIONAL, EXTRAS], ids=["defaults", "options", "extras"])
+def test_no_resource_waits_for_itself(given):
+    """An alias waits for its deployment group by its update policy; both branches of an If count."""
+    resources = translated(given)["Resources"]
+
+    TopologicalSorter({name: set(referenced(r)) & resources.keys() for name, r in resources.items()}).prepare()
+
+
 def test_gradual_deployments_are_taken_back_by_an_alarm_over_all_they_change(expanded_with_extras):
     stack = expanded_with_extras
     groups = stack.of_type("AWS::CodeDeploy::DeploymentGroup").values()
     alarm = stack.resources["NewVersionAlarm"]["Properties"]
     metrics = [query["MetricStat"]["Metric"] for query in alarm["Metrics"] if "MetricStat" in query]
     values = [{d["Name"]: d["Value"] for d in metric["Dimensions"]} for metric in metrics]
-    errors = {stack.step(v["FunctionName"]): v["Resource"] for v in values if "FunctionName" in v}
+    errors = {v["FunctionName"]: v["Resource"] for v in values if "FunctionName" in v}
+    names = {stack.functions()[step]["FunctionName"] for step in set(STEPS) - {"migrate", "authorize"}}
 
     assert len(groups) == len(stack.of_type("AWS::Lambda::Alias"))
     assert all(g["AlarmConfiguration"]["Alarms"] == [{"Name": "${NewVersionAlarm}"}] for g in groups)
-    assert set(errors) == set(STEPS) - {"migrate", "authorize"}
-    assert all(resource.endswith("Function}:live") for resource in errors.values())
+    assert errors == {name: f"{name}:live" for name in names}
     assert [v for v in values if "ApiName" in v] == [
         {"ApiName": stack.the("AWS::ApiGateway::RestApi")["Name"], "Stage": "dev"}
     ]

@@ -62,7 +62,7 @@ def test_objects_are_encrypted(expanded):
 def test_data_outlives_the_stack(expanded):
     resource = expanded.resources["Bucket"]
 
-    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
 def test_parts_of_broken_uploads_are_removed(expanded):

@@ -21,6 +21,8 @@ class AnswerRefused(Exception):
 def answer(event: Mapping[str, str], error: Exception | None = None) -> None:
     """Tell CloudFormation how a request ended; it waits for that, and fails the deployment for an error.
 
+    The template gets the request's id as the attribute `RequestId`, another one each time that something has changed.
+
     Args:
         event: The request.
         error: Why it failed; None when it did not.
@@ -33,6 +35,7 @@ def answer(event: Mapping[str, str], error: Exception | None = None) -> None:
         "Status": "FAILED" if error else "SUCCESS",
         "Reason": f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS] if error else "",
         "PhysicalResourceId": PHYSICAL_ID,
+        "Data": {"RequestId": event["RequestId"]},
         **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
     }
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
