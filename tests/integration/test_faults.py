@@ -1,5 +1,6 @@
 """Throttled and failing AWS, a deadlock, a full disk: work is repeated until it is done, and done once."""
 
+import json
 from contextlib import closing, contextmanager
 from random import Random
 from threading import Thread
@@ -191,7 +192,7 @@ def test_a_late_worker_and_the_sweeper_in_a_deadlock_both_get_through(pipeline, 
             failures.append(failure)
         database.close()
 
-    rung = {"request_ids": [request_id], "row_numbers": [1]}
+    rung = {"rung": json.dumps([{"request_id": str(request_id), "row_number": 1}])}
     threads = [
         Thread(target=run, args=(worker, lambda: end_images(worker, token, *map(completed, images)))),
         Thread(target=run, args=(sweeper, lambda: sweeper.execute("clear_expired_leases", rung))),
