@@ -28,13 +28,13 @@ def run(stack):
         "PYTHONPATH": str(ROOT / "layers/imagejobs/python"),
     }
 
-    def run(*arguments, exit_code=0, **variables):
+    def run(*arguments, **variables):
         command = [sys.executable, "-m", *arguments]
         environment = {**kept, **account, **variables}
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
-        assert done.returncode == exit_code, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     return run
@@ -55,15 +55,9 @@ def test_every_test_that_is_not_local_passes_on_a_stack_that_is_known_by_name(ru
     assert "Versions" not in client.aws("s3").list_object_versions(Bucket=client.bucket, Prefix="e2e/")
 
 
-def test_without_a_token_it_fails_and_says_how_to_get_one(run):
-    told = run(
-        "pytest",
-        "tests/e2e/test_upload.py",
-        "-p",
-        "no:cacheprovider",
-        exit_code=pytest.ExitCode.USAGE_ERROR,
-        E2E_STACK=STACK_NAME,
-    )
+def test_without_a_token_it_skips_and_says_how_to_get_one(run):
+    told = run("pytest", "tests/e2e/test_upload.py", "-p", "no:cacheprovider", E2E_STACK=STACK_NAME)
 
     assert f"E2E_TOKEN is not set: make tokens STACK={STACK_NAME} ARGS='create e2e' shows one" in told
+    assert re.search(r"\d+ skipped", told)
     assert "passed" not in told
