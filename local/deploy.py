@@ -64,7 +64,6 @@ class Deployment:
         template = load_template(PROJECT / "template.yaml")
         self._deploy(self._package(template), parameters)
         gaps.apply_gateway_responses(self.port, template, API_ID, parameters["Stage"])
-        gaps.apply_concurrency(self.port)
         gaps.allow_batches(self.port)
         outputs = self._outputs()
         self._admit_callers(outputs["CallersSecretArn"], credentials)

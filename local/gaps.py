@@ -38,18 +38,6 @@ def _gateway_response(response_type: str, response: Mapping[str, Any]) -> dict[s
     return arguments
 
 
-def apply_concurrency(port: int) -> None:
-    """Give the queues' MaximumConcurrency as a number.
-
-    One that comes from a parameter stays text in ministack, and its poller fails on that.
-    """
-    client = session().client("lambda", **client_options(port))
-    for mapping in client.list_event_source_mappings()["EventSourceMappings"]:
-        if "MaximumConcurrency" in mapping.get("ScalingConfig", {}):
-            concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
-            client.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
-
-
 def allow_batches(port: int) -> None:
     """Let who may send one message send ten: ministack asks for a permission that AWS does not know."""
     client = session().client("iam", **client_options(port))
