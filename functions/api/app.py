@@ -10,6 +10,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from imagejobs import web_page
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
 from imagejobs.destination_settings import destinations
@@ -40,7 +41,7 @@ from imagejobs.usage import count_request
 logger = Logger()
 app = APIGatewayRestResolver()
 
-ANONYMOUS = frozenset({"/health", "/openapi.yaml"})
+ANONYMOUS = frozenset({"/", "/web/{version}/{file}", "/health", "/openapi.yaml"})
 
 
 @cache
@@ -76,12 +77,24 @@ def job_of(request_id: str) -> UUID:
 
 def limit_rate(resolver: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Response[str]:
     """Count the request first, but for those that anybody may send."""
-    if resolver.current_event.path not in ANONYMOUS:
+    if resolver.current_event.resource not in ANONYMOUS:
         count_request(database(), allowance(resolver.current_event))
     return next_middleware(resolver)
 
 
 app.use(middlewares=[limit_rate])
+
+
+@app.get("/")
+def page() -> Response[str]:
+    """The page for people."""
+    return web_page.page(app.current_event)
+
+
+@app.get("/web/<version>/<file>")
+def web_file(version: str, file: str) -> Response[str]:
+    """A style, module or picture of the page."""
+    return web_page.file(version, file) or no_route()
 
 
 @app.get("/health")
@@ -229,7 +242,7 @@ def redeliver(request_id: str) -> Response[str]:
 
 
 @app.not_found
-def no_route(_error: Exception) -> Response[str]:
+def no_route(_error: Exception | None = None) -> Response[str]:
     """Answer for a path that is not in the API."""
     return answer(HTTPStatus.NOT_FOUND, {"code": "route_not_found", "message": "There is no such path in this API."})
 

@@ -84,14 +84,15 @@ WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(finished)s) AS f (
         image_id uuid, lease_token uuid, status text, error_code text, error_message text, image_url text, object_key text,
         format text, outcome text, width int, height int, bytes_before bigint, bytes_after bigint,
-        encoder text, encoder_quality int, cpu_ms int, score float8, content text)
+        encoder text, encoder_quality int, cpu_ms int, score float8, content text,
+        perceptual_hash bigint)
 ), terminal AS (
     UPDATE compressed_images AS image
     SET status = f.status, error_code = f.error_code, error_message = f.error_message, image_url = f.image_url,
         object_key = f.object_key, format = f.format, outcome = f.outcome, width = f.width, height = f.height,
         bytes_before = f.bytes_before, bytes_after = f.bytes_after, encoder = f.encoder,
         encoder_quality = f.encoder_quality, cpu_ms = f.cpu_ms, score = f.score, content = f.content,
-        lease_token = NULL, leased_until = NULL
+        perceptual_hash = f.perceptual_hash, lease_token = NULL, leased_until = NULL
     FROM finished AS f
     WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = f.lease_token
     RETURNING image.image_id, image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after, image.cpu_ms,
@@ -110,7 +111,7 @@ WITH {named_images}, waiting AS MATERIALIZED (
         image_url = same.image_url, object_key = same.object_key, format = same.format, outcome = same.outcome,
         width = same.width, height = same.height, bytes_before = same.bytes_before, bytes_after = same.bytes_after,
         encoder = same.encoder, encoder_quality = same.encoder_quality, score = same.score, content = same.content,
-        cpu_ms = CASE same.status WHEN 'COMPLETED' THEN 0 END
+        perceptual_hash = same.perceptual_hash, cpu_ms = CASE same.status WHEN 'COMPLETED' THEN 0 END
     FROM waiting CROSS JOIN LATERAL (
         SELECT * FROM compressed_images AS first
         WHERE (first.request_id, first.row_number, first.position)
