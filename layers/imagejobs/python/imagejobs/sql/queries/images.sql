@@ -95,8 +95,8 @@ WITH finished AS (
         perceptual_hash = f.perceptual_hash, lease_token = NULL, leased_until = NULL
     FROM finished AS f
     WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = f.lease_token
-    RETURNING image.image_id, image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after, image.cpu_ms,
-              image.error_code
+    RETURNING image.image_id, image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after,
+              image.cpu_ms, image.error_code
 ), {count_terminal}
 
 -- finish_repeated_urls --
@@ -120,8 +120,8 @@ WITH {named_images}, waiting AS MATERIALIZED (
         OFFSET 0 -- keeps the look-up by itself
     ) AS same
     WHERE image.image_id = waiting.image_id AND image.status = 'PENDING'
-    RETURNING image.image_id, image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after, image.cpu_ms,
-              image.error_code
+    RETURNING image.image_id, image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after,
+              image.cpu_ms, image.error_code
 ), {count_terminal}
 
 -- fail_images --
