@@ -96,8 +96,7 @@ WITH finished AS (
         image_id uuid, lease_token uuid, status text, error_code text, error_message text, image_url text, object_key text,
         format text, outcome text, width int, height int, bytes_before bigint, bytes_after bigint,
         encoder text, encoder_quality int, cpu_ms int, score float8, content text,
-        perceptual_hash bigint,
-        url_key uuid, content_key uuid, etag text, last_modified text, validated_url text)
+        url_key uuid, content_key uuid, etag text, last_modified text, validated_url text, perceptual_hash bigint)
 ), terminal AS (
     UPDATE compressed_images AS image
     SET status = f.status, error_code = f.error_code, error_message = f.error_message, image_url = f.image_url,
