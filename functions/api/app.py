@@ -21,6 +21,7 @@ from imagejobs.http import (
     answer,
     base_url,
     body,
+    event_start,
     openapi_yaml,
     owner,
     page_limit,
@@ -169,6 +170,21 @@ def images(request_id: str) -> Response[str]:
         status=status_filter(event, IMAGE_STATUSES),
         after=page_start(event),
         limit=page_limit(event, default=100, maximum=MAX_PAGE_IMAGES),
+    )
+    return answer(HTTPStatus.OK, page)
+
+
+@app.get("/job/<request_id>/events")
+def events(request_id: str) -> Response[str]:
+    """The images that became terminal since the caller last asked."""
+    event, job_id = app.current_event, job_of(request_id)
+    page = look.list_events(
+        database(),
+        owner=owner(event),
+        request_id=job_id,
+        after=event_start(event),
+        limit=page_limit(event, default=100, maximum=MAX_PAGE_IMAGES),
+        base_url=base_url(event),
     )
     return answer(HTTPStatus.OK, page)
 

@@ -205,6 +205,7 @@ def test_functions_are_invoked_by_their_own_triggers_only(expanded):
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/status/*")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/result")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/images")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/events")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/deliveries")),
         ("api", "apigateway.amazonaws.com", api_arn("*/POST/job/*/retry")),
         ("api", "apigateway.amazonaws.com", api_arn("*/POST/job/*/cancel")),
