@@ -1,6 +1,7 @@
 """Waiting for a job, and what its end means for the one who waits."""
 
 import time
+from itertools import islice
 
 from imagejobs_cli.client import Api
 from imagejobs_cli.documents import Job
@@ -102,12 +103,9 @@ def summary(job: Job) -> str:
 
 
 def _show_failures(api: Api, job: Job, output: Output) -> None:
-    rows = []
-    for image in api.images(job["request_id"], status="FAILED"):
-        if image["status"] == "FAILED":
-            rows.append([image[key] for key in ("row_number", "product_name", "error_message", "source_url")])
-        if len(rows) == MAX_FAILURES_SHOWN:
-            break
+    names = ("row_number", "product_name", "error_message", "source_url")
+    failed = islice(api.images(job["request_id"], status="FAILED"), MAX_FAILURES_SHOWN)
+    rows = [[dict(image)[name] for name in names] for image in failed]
     output.table(["Row", "Product", "Error", "URL"], rows, title="What failed")
     unseen = job["images_failed"] - len(rows)
     if unseen > 0:
