@@ -6,7 +6,7 @@ from itertools import islice
 from imagejobs_cli.client import Api
 from imagejobs_cli.documents import Job
 from imagejobs_cli.errors import ExitCode, Interrupted, TimedOut, Unreachable
-from imagejobs_cli.output import Output, size
+from imagejobs_cli.output import Output, listed, size
 from imagejobs_cli.progress import drawing, has_ended
 
 FIRST_PAUSE_SECONDS = 0.3
@@ -80,6 +80,8 @@ def report(api: Api, job: Job, output: Output) -> ExitCode:
         output.say(job["request_id"])
     else:
         output.say(summary(job))
+        if found := job.get("preflight"):
+            output.table(["Found", "Value"], listed(found))
         if job["images_failed"]:
             _show_failures(api, job, output)
     return outcome(job)
@@ -96,7 +98,7 @@ def summary(job: Job) -> str:
     }
     parts += [f"{number:,} {what}" for what, number in counted.items() if number]
     before, after = job["bytes_before"], job["bytes_after"]
-    if before:
+    if before and not job.get("dry_run"):
         parts.append(f"{size(before)} became {size(after)} ({100 * (before - after) / before:.0f} % saved)")
     line = ", ".join(parts)
     return f"{line}. {job['error_message']}" if job["error_message"] else line

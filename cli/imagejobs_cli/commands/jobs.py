@@ -62,7 +62,7 @@ def _list(invocation: Invocation, limit: int, wanted: str | None) -> None:
 
 
 def _line(job: Job) -> list[object]:
-    saved = size(job["bytes_before"] - job["bytes_after"])
+    saved = "dry run" if job.get("dry_run") else size(job["bytes_before"] - job["bytes_after"])
     counts = [job["completion_percentage"], job["images"], job["images_failed"]]
     return [job["request_id"], job["created_at"], job["status"], *counts, saved]
 
@@ -74,7 +74,7 @@ def _show(invocation: Invocation, job: Job) -> None:
     elif output.quiet:
         output.say(job["status"])
     else:
-        output.table(["", "Value"], listed(dict(job)), title=summary(job))
+        output.table(["Field", "Value"], listed(dict(job)), title=summary(job))
 
 
 @click.command()
