@@ -1,5 +1,6 @@
 """api: takes uploads and answers for jobs, one function a route."""
 
+import json
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -10,12 +11,37 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from imagejobs.answers import (
+    Error,
+    Health,
+    ImagePage,
+    Job,
+    JobAccepted,
+    JobCancelled,
+    JobRetried,
+    OpenApi,
+    WebhookRedelivered,
+)
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
 from imagejobs.destination_settings import destinations
-from imagejobs.errors import LimitExceeded, RequestError, SheetError, UrlRefused
+from imagejobs.errors import ImageJobsError, LimitExceeded, RequestError, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
-from imagejobs.http import allowance, answer, base_url, body, openapi_yaml, owner, page_limit, page_start
+from imagejobs.http import (
+    IDEMPOTENCY_KEY,
+    PAGE_LIMIT,
+    PAGE_START,
+    Accepted,
+    Ok,
+    Page,
+    SeeOther,
+    allowance,
+    base_url,
+    body,
+    file_of_layer,
+    owner,
+    refusal,
+)
 from imagejobs.metrics import Metric, emit
 from imagejobs.queues import Queue
 from imagejobs.steps import api
@@ -26,7 +52,9 @@ from imagejobs.usage import count_request
 logger = Logger()
 app = APIGatewayRestResolver()
 
-ANONYMOUS = frozenset({"/health", "/openapi.yaml"})
+ANONYMOUS = frozenset({"/health", "/openapi.json", "/docs"})
+# The parts of the API's description, in its order.
+UPLOAD, JOBS, CONTROL, SERVICE = "Upload", "Follow a job", "Change a job", "The API itself"
 
 
 @cache
@@ -60,7 +88,12 @@ def job_of(request_id: str) -> UUID:
     return found
 
 
-def limit_rate(resolver: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Response[str]:
+def status_url(request_id: UUID) -> str:
+    """Where a job's status is."""
+    return f"{base_url(app.current_event)}/job/status/{request_id}"
+
+
+def limit_rate(resolver: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Response[Any]:
     """Count the request first, but for those that anybody may send."""
     if resolver.current_event.path not in ANONYMOUS:
         count_request(database(), allowance(resolver.current_event))
@@ -70,21 +103,37 @@ def limit_rate(resolver: APIGatewayRestResolver, next_middleware: NextMiddleware
 app.use(middlewares=[limit_rate])
 
 
-@app.get("/health")
-def health() -> Response[str]:
-    """Whether the API answers at all."""
-    return answer(HTTPStatus.OK, {"status": "ok"})
+@app.get("/health", tags=[SERVICE])
+def health() -> Ok[Health]:
+    """Whether the API answers."""
+    return Ok({"status": "ok"})
 
 
-@app.get("/openapi.yaml")
-def description() -> Response[str]:
-    """The API's own description."""
-    return Response(HTTPStatus.OK, "application/yaml", openapi_yaml())
+@app.get("/openapi.json", tags=[SERVICE])
+def description() -> Ok[OpenApi]:
+    """What the API says of itself, for programs: OpenAPI 3.1."""
+    return Ok(json.loads(file_of_layer("openapi.json")))
 
 
-@app.post("/upload")
-def upload() -> Response[str]:
-    """Take a CSV; 202 with its request_id."""
+@app.get("/docs", tags=[SERVICE])
+def docs() -> Page:
+    """What the API says of itself, for people."""
+    return Page(file_of_layer("docs.html"))
+
+
+@app.post("/upload", tags=[UPLOAD])
+def upload() -> Accepted[JobAccepted]:
+    """Take a CSV and compress the images that it names.
+
+    The CSV is checked as a whole before anything is begun: one that cannot be read is refused with the line in which it
+    goes wrong. What happens then is told by the job's status, and by one signed webhook at its end.
+
+    Raises:
+        UploadInvalid, OptionInvalid, UrlRefused, SheetError: The form, or the CSV in it, must change.
+        SheetTooLarge: The CSV has too many bytes or rows.
+        IdempotencyKeyReused: The key belongs to another upload.
+        QuotaExceeded: The CSV names more images than are left of the day.
+    """
     event = app.current_event
     form = parse_upload_form(event.headers.get("content-type"), body(event))
     request_id = api.accept_upload(
@@ -93,86 +142,110 @@ def upload() -> Response[str]:
         allowance=allowance(event),
         form=form,
         destinations=destinations(),
-        idempotency_key=event.headers.get("idempotency-key"),
+        idempotency_key=IDEMPOTENCY_KEY.of(event),
     )
     logger.info("job_accepted", request_id=str(request_id), owner=owner(event), bytes=len(form.file))
-    location = f"{base_url(event)}/job/status/{request_id}"
-    return answer(HTTPStatus.ACCEPTED, {"request_id": str(request_id)}, {"Location": location})
+    return Accepted({"request_id": str(request_id)}, status_url(request_id))
 
 
-@app.get("/job/status/<request_id>")
-def status(request_id: str) -> Response[str]:
+@app.get("/job/status/<request_id>", tags=[JOBS])
+def status(request_id: str) -> Ok[Job]:
     """How far a job is."""
     event, job_id = app.current_event, job_of(request_id)
-    job = api.job_status(database(), owner=owner(event), request_id=job_id, base_url=base_url(event))
-    return answer(HTTPStatus.OK, job)
+    return Ok(api.job_status(database(), owner=owner(event), request_id=job_id, base_url=base_url(event)))
 
 
-@app.get("/job/<request_id>/result")
-def result(request_id: str) -> Response[str]:
-    """Redirect to the finished CSV."""
+@app.get("/job/<request_id>/result", tags=[JOBS])
+def result(request_id: str) -> SeeOther:
+    """The finished CSV.
+
+    Raises:
+        ResultNotReady: There is none, or not yet.
+    """
     job_id = job_of(request_id)
-    link = api.result_link(database(), bucket(), owner=owner(app.current_event), request_id=job_id)
-    return answer(HTTPStatus.SEE_OTHER, {"url": link}, {"Location": link})
+    return SeeOther(api.result_link(database(), bucket(), owner=owner(app.current_event), request_id=job_id))
 
 
-@app.get("/job/<request_id>/images")
-def images(request_id: str) -> Response[str]:
-    """One page of a job's images."""
+@app.get("/job/<request_id>/images", tags=[JOBS])
+def images(request_id: str) -> Ok[ImagePage]:
+    """The images of a job, in the sheet's order, paged."""
     event, job_id = app.current_event, job_of(request_id)
-    start, limit = page_start(event), page_limit(event)
-    page = api.list_images(database(), owner=owner(event), request_id=job_id, after=start, limit=limit)
-    return answer(HTTPStatus.OK, page)
+    start, limit = PAGE_START.of(event) or (0, 0), PAGE_LIMIT.of(event)
+    return Ok(api.list_images(database(), owner=owner(event), request_id=job_id, after=start, limit=limit))
 
 
-@app.post("/job/<request_id>/retry")
-def retry(request_id: str) -> Response[str]:
-    """Do a job's failed images again."""
+@app.post("/job/<request_id>/retry", tags=[CONTROL])
+def retry(request_id: str) -> Accepted[JobRetried]:
+    """Do the failed images of an ended job again.
+
+    Begins the job's next generation: it is PROCESSING again, its percentage counts the images that are done again, and
+    at its end come a finished CSV and a webhook of their own. Images that were completed keep their URLs. Repeating the
+    call while that generation is at work begins no other.
+
+    Raises:
+        JobNotEnded: Its first generation is still at work.
+        NothingToRetry: No image failed, or the sheet was never read.
+        QuotaExceeded: More images failed than are left of the day.
+    """
     job_id = job_of(request_id)
     caller = allowance(app.current_event)
     generation = control().retry(caller.owner, job_id, caller.daily_images)
     logger.info("job_retried", generation=generation)
-    return answer(HTTPStatus.ACCEPTED, {"request_id": str(job_id), "generation": generation})
+    return Accepted({"request_id": str(job_id), "generation": generation}, status_url(job_id))
 
 
-@app.post("/job/<request_id>/cancel")
-def cancel(request_id: str) -> Response[str]:
-    """Begin no more images of a job."""
+@app.post("/job/<request_id>/cancel", tags=[CONTROL])
+def cancel(request_id: str) -> Accepted[JobCancelled]:
+    """Begin no more images of a job.
+
+    Images that are done are kept, those at work may end, all others fail with the code `cancelled`. The job ends FAILED
+    with the error message "cancelled", its finished CSV and its webhook. It can be retried then. May be repeated.
+
+    Raises:
+        JobEnded: All of its work is done.
+    """
     job_id = job_of(request_id)
     control().cancel(owner(app.current_event), job_id)
     logger.info("job_cancelled")
-    return answer(HTTPStatus.ACCEPTED, {"request_id": str(job_id)})
+    return Accepted({"request_id": str(job_id)}, status_url(job_id))
 
 
-@app.post("/job/<request_id>/redeliver")
-def redeliver(request_id: str) -> Response[str]:
-    """Send a job's webhook again."""
+@app.post("/job/<request_id>/redeliver", tags=[CONTROL])
+def redeliver(request_id: str) -> Accepted[WebhookRedelivered]:
+    """Send the webhook of an ended job again.
+
+    The same event with the same `webhook-id`, at once, and by the whole schedule of attempts until it is accepted.
+
+    Raises:
+        JobNotEnded: There is nothing to tell yet.
+        NoWebhook: The job has no webhook.
+    """
     job_id = job_of(request_id)
     event_id = control().redeliver(owner(app.current_event), job_id)
     logger.info("webhook_redelivered", event_id=event_id)
-    return answer(HTTPStatus.ACCEPTED, {"request_id": str(job_id), "event_id": event_id})
+    return Accepted({"request_id": str(job_id), "event_id": event_id}, status_url(job_id))
 
 
 @app.not_found
-def no_route(_error: Exception) -> Response[str]:
+def no_route(_error: Exception) -> Response[Error]:
     """Answer for a path that is not in the API."""
-    return answer(HTTPStatus.NOT_FOUND, {"code": "route_not_found", "message": "There is no such path in this API."})
+    return refusal(HTTPStatus.NOT_FOUND, "route_not_found", "There is no such path in this API.")
 
 
 @app.exception_handler([RequestError, UrlRefused])  # type: ignore[untyped-decorator]
-def refuse(error: RequestError | UrlRefused) -> Response[str]:
+def refuse(error: RequestError | UrlRefused) -> Response[Error]:
     """What the caller must change, as every error of the API: `code` and `message`."""
     http_status = error.http_status if isinstance(error, RequestError) else HTTPStatus.BAD_REQUEST
     logger.info("request_refused", code=error.code, http_status=http_status)
     if isinstance(error, SheetError):
         emit({Metric.SHEETS_REFUSED: 1})
     patience = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, LimitExceeded) else None
-    return answer(http_status, {"code": error.code, "message": error.message}, patience)
+    return refusal(http_status, error.code, error.message, patience)
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
-def fail(_error: Exception) -> Response[str]:
+def fail(_error: Exception) -> Response[Error]:
     """Answer for what is our fault; the log has the reason."""
     logger.exception("request_failed")
     message = "Something went wrong on our side. Try again in a moment, an upload with the same Idempotency-Key."
-    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"code": "internal_error", "message": message})
+    return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, ImageJobsError.code, message)

@@ -4,13 +4,11 @@ import ast
 import json
 import re
 
-import yaml
-
 from imagejobs import errors
 from imagejobs.callers import CACHE_SECONDS
 from imagejobs.limits import MAX_UPLOAD_BYTES
-from tests.template.expansion import ROOT, logical_id
-from tests.template.python_code import handler_path, parse
+from tests.template.expansion import logical_id
+from tests.template.python_code import LAYER, handler_path, parse
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, synchronous request
@@ -93,7 +91,7 @@ def test_routes_are_those_that_the_handler_answers(expanded):
 
 
 def test_routes_are_those_that_the_documentation_describes(expanded):
-    described = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))["paths"]
+    described = json.loads((LAYER / "imagejobs" / "openapi.json").read_text(encoding="utf-8"))["paths"]
     routes = {(method, path) for path, item in described.items() for method in item.keys() & METHODS}
 
     assert set(operations(expanded)) == routes
@@ -116,7 +114,7 @@ def test_multipart_bodies_are_binary(expanded):
 def test_every_route_asks_the_token_authorizer_but_health_and_the_description(expanded):
     security = {route: operation.get("security") for route, operation in operations(expanded).items()}
 
-    assert [security.pop(("get", path)) for path in ("/health", "/openapi.yaml")] == [[{"NONE": []}]] * 2
+    assert [security.pop(("get", path)) for path in ("/health", "/openapi.json", "/docs")] == [[{"NONE": []}]] * 3
     assert security
     assert all(required == [{"BearerToken": []}] for required in security.values()), security
 

@@ -197,7 +197,8 @@ def test_functions_are_invoked_by_their_own_triggers_only(expanded):
     assert {(expanded.step(g["FunctionName"]), g["Principal"], g["SourceArn"]) for g in grants} == {
         ("authorize", "apigateway.amazonaws.com", api_arn("authorizers/*")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/health")),
-        ("api", "apigateway.amazonaws.com", api_arn("*/GET/openapi.yaml")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/GET/openapi.json")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/GET/docs")),
         ("api", "apigateway.amazonaws.com", api_arn("*/POST/upload")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/status/*")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/result")),

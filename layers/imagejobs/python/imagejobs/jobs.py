@@ -16,6 +16,7 @@ from imagejobs.errors import JobNotFound
 from imagejobs.metrics import Metric, emit
 
 if TYPE_CHECKING:
+    from imagejobs.answers import Totals
     from imagejobs.queues import Queue
 
 # A dropped file's request_id is derived from its key and version: a repeated event finds the same job.
@@ -160,7 +161,7 @@ def image_place(key: str) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def totals(job: Mapping[str, Any]) -> dict[str, int | None]:
+def totals(job: Mapping[str, Any]) -> "Totals":
     """The counts of a job as users read them; None before every row is staged."""
     return {
         "rows": job["rows_total"],

@@ -5,14 +5,13 @@ An upload's job row is written before its CSV is stored: the S3 event must find 
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -20,13 +19,13 @@ from aws_lambda_powertools import Logger
 from psycopg2.extras import Json
 
 from imagejobs.addresses import check_url
+from imagejobs.answers import Image, ImagePage, Job
 from imagejobs.bucket import RESULT_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Row, Transaction
 from imagejobs.destinations import Destinations
 from imagejobs.errors import (
     IdempotencyKeyReused,
     RequestIdInvalid,
-    RequestInvalid,
     ResultNotReady,
     SheetTooLarge,
 )
@@ -40,7 +39,6 @@ from imagejobs.usage import Allowance, reserve_images
 logger = Logger(child=True)
 
 WEBHOOK_URL_FIELD = "webhook_url"
-_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 
 def accept_upload(
@@ -63,12 +61,10 @@ def accept_upload(
         idempotency_key: The caller's own name for this upload; sent again with the same form, it is the same job.
 
     Raises:
-        OptionInvalid, RequestInvalid, SheetError, SheetTooLarge, UrlRefused: What the caller must change.
+        OptionInvalid, SheetError, SheetTooLarge, UrlRefused: What the caller must change.
         IdempotencyKeyReused: The key came with another form before.
         QuotaExceeded: The sheet names more images than are left of the caller's day.
     """
-    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise RequestInvalid("The header Idempotency-Key has 1 to 255 ASCII characters without spaces, such as a UUID.")
     options, webhook_url, images = _check_form(form, destinations)
     request_id = uuid4()
     job: Row = {
@@ -153,7 +149,7 @@ def parse_request_id(text: str) -> UUID:
         raise RequestIdInvalid("The request_id in the path is not a UUID such as POST /upload returns.") from None
 
 
-def job_status(database: Database, *, owner: str, request_id: UUID, base_url: str) -> dict[str, Any]:
+def job_status(database: Database, *, owner: str, request_id: UUID, base_url: str) -> Job:
     """What `GET /job/status/<request_id>` answers.
 
     Raises:
@@ -190,9 +186,7 @@ def result_link(database: Database, bucket: Bucket, *, owner: str, request_id: U
     return bucket.link(ObjectVersion(job["result_key"], job["result_version"]), name)
 
 
-def list_images(
-    database: Database, *, owner: str, request_id: UUID, after: tuple[int, int], limit: int
-) -> dict[str, Any]:
+def list_images(database: Database, *, owner: str, request_id: UUID, after: tuple[int, int], limit: int) -> ImagePage:
     """One page of a job's images, in the sheet's order.
 
     Args:
@@ -216,12 +210,17 @@ def list_images(
         "limit": limit + 1,
     }
     rows = database.fetch_all("list_images", parameters)
-    page = _fitting([{**image, "image_id": str(image["image_id"])} for image in rows[:limit]])
+    page = _fitting([_image(row) for row in rows[:limit]])
     following = f"{page[-1]['row_number']}-{page[-1]['position']}" if len(rows) > len(page) else None
     return {"images": page, "next": following}
 
 
-def _fitting(images: list[Row]) -> list[Row]:
+def _image(row: Row) -> Image:
+    """The statement's columns are the answer's fields."""
+    return cast("Image", {**row, "image_id": str(row["image_id"])})
+
+
+def _fitting(images: list[Image]) -> list[Image]:
     """As many of the images, from the first on, as Lambda answers at once: its answer is JSON with JSON in it."""
     sizes = accumulate(len(json.dumps(json.dumps(image))) for image in images)
     return [image for image, size_bytes in zip(images, sizes, strict=True) if size_bytes <= MAX_PAGE_BYTES]
