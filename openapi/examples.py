@@ -123,8 +123,32 @@ ANSWERS: Mapping[type, Mapping[str, Any]] = {
             "result_url": None,
         },
     },
+    answers.JobPage: {"example": {"jobs": [JOB], "next": f"20260302T091504.120331Z_{REQUEST_ID}"}},
+    answers.Deliveries: {
+        "example": {
+            "webhook_url": "https://shop.example/hooks/images",
+            "deliveries": [
+                {
+                    "event_id": f"evt_{REQUEST_ID}-1",
+                    "attempt": 2,
+                    "attempted_at": "2026-03-02T09:15:17.402Z",
+                    "status_code": 204,
+                    "error_message": None,
+                    "outcome": "delivered",
+                },
+                {
+                    "event_id": f"evt_{REQUEST_ID}-1",
+                    "attempt": 1,
+                    "attempted_at": "2026-03-02T09:15:11.930Z",
+                    "status_code": 503,
+                    "error_message": None,
+                    "outcome": "retry",
+                },
+            ],
+        }
+    },
     answers.Link: {"example": {"url": RESULT}},
-    answers.ImagePage: {"example": {"images": [IMAGE, FAILED_IMAGE], "next": "2-1"}},
+    answers.ImagePage: {"example": {"images": [IMAGE, FAILED_IMAGE], "next": None}},
     answers.JobRetried: {"example": {"request_id": REQUEST_ID, "generation": 2}},
     answers.JobCancelled: {"example": {"request_id": REQUEST_ID}},
     answers.WebhookRedelivered: {"example": {"request_id": REQUEST_ID, "event_id": f"evt_{REQUEST_ID}-1"}},

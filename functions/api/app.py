@@ -12,13 +12,16 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagejobs.answers import (
+    Deliveries,
     Error,
     Health,
     ImagePage,
     Job,
     JobAccepted,
     JobCancelled,
+    JobPage,
     JobRetried,
+    Link,
     OpenApi,
     WebhookRedelivered,
 )
@@ -29,8 +32,12 @@ from imagejobs.errors import ImageJobsError, LimitExceeded, RequestError, SheetE
 from imagejobs.executions import Finalizer
 from imagejobs.http import (
     IDEMPOTENCY_KEY,
-    PAGE_LIMIT,
-    PAGE_START,
+    IMAGES_AFTER,
+    IMAGES_LIMIT,
+    IMAGES_STATUS,
+    JOBS_AFTER,
+    JOBS_LIMIT,
+    JOBS_STATUS,
     Accepted,
     Ok,
     Page,
@@ -40,11 +47,13 @@ from imagejobs.http import (
     body,
     file_of_layer,
     owner,
+    redirect,
     refusal,
 )
+from imagejobs.jobs import JOB_STATUSES
 from imagejobs.metrics import Metric, emit
 from imagejobs.queues import Queue
-from imagejobs.steps import api
+from imagejobs.steps import api, look
 from imagejobs.steps.control import Control
 from imagejobs.upload_form import parse_upload_form
 from imagejobs.usage import count_request
@@ -148,30 +157,67 @@ def upload() -> Accepted[JobAccepted]:
     return Accepted({"request_id": str(request_id)}, status_url(request_id))
 
 
+@app.get("/jobs", tags=[JOBS])
+def jobs() -> Ok[JobPage]:
+    """The caller's jobs, newest first, paged."""
+    event = app.current_event
+    status = JOBS_STATUS.of(event)
+    page = look.list_jobs(
+        database(),
+        owner=owner(event),
+        statuses=[status] if status else JOB_STATUSES,
+        after=JOBS_AFTER.of(event),
+        limit=JOBS_LIMIT.of(event),
+        base_url=base_url(event),
+    )
+    return Ok(page)
+
+
 @app.get("/job/status/<request_id>", tags=[JOBS])
 def status(request_id: str) -> Ok[Job]:
     """How far a job is."""
     event, job_id = app.current_event, job_of(request_id)
-    return Ok(api.job_status(database(), owner=owner(event), request_id=job_id, base_url=base_url(event)))
+    return Ok(look.job_status(database(), owner=owner(event), request_id=job_id, base_url=base_url(event)))
 
 
 @app.get("/job/<request_id>/result", tags=[JOBS])
-def result(request_id: str) -> SeeOther:
+def result(request_id: str) -> SeeOther | Ok[Link]:
     """The finished CSV.
+
+    A redirect; a client whose header `Accept` wants `application/json` more than `text/csv` gets 200 and the URL as
+    JSON instead, as a page does that cannot keep its token from being sent along.
 
     Raises:
         ResultNotReady: There is none, or not yet.
     """
-    job_id = job_of(request_id)
-    return SeeOther(api.result_link(database(), bucket(), owner=owner(app.current_event), request_id=job_id))
+    event, job_id = app.current_event, job_of(request_id)
+    link = look.result_link(database(), bucket(), owner=owner(event), request_id=job_id)
+    return redirect(event, link, "text/csv")
 
 
 @app.get("/job/<request_id>/images", tags=[JOBS])
 def images(request_id: str) -> Ok[ImagePage]:
     """The images of a job, in the sheet's order, paged."""
     event, job_id = app.current_event, job_of(request_id)
-    start, limit = PAGE_START.of(event) or (0, 0), PAGE_LIMIT.of(event)
-    return Ok(api.list_images(database(), owner=owner(event), request_id=job_id, after=start, limit=limit))
+    page = look.list_images(
+        database(),
+        owner=owner(event),
+        request_id=job_id,
+        status=IMAGES_STATUS.of(event),
+        after=IMAGES_AFTER.of(event) or (0, 0),
+        limit=IMAGES_LIMIT.of(event),
+    )
+    return Ok(page)
+
+
+@app.get("/job/<request_id>/deliveries", tags=[JOBS])
+def deliveries(request_id: str) -> Ok[Deliveries]:
+    """The attempts at a job's webhooks, newest first.
+
+    The newest hundred. `POST /job/{request_id}/redeliver` begins new ones.
+    """
+    job_id = job_of(request_id)
+    return Ok(look.list_deliveries(database(), owner=owner(app.current_event), request_id=job_id))
 
 
 @app.post("/job/<request_id>/retry", tags=[CONTROL])

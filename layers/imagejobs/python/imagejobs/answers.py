@@ -90,11 +90,20 @@ class Job(Totals):
     """Where the finished CSV is had with the token; null while there is none."""
 
 
+class JobPage(TypedDict):
+    """One page."""
+
+    jobs: list[Job]
+    """Newest first."""
+    next: str | None
+    """The `after` of the next page; null on the last."""
+
+
 class Link(TypedDict):
     """Where it is downloaded without the token, for an hour."""
 
     url: Url
-    """The same as the header `Location`."""
+    """The same as the header `Location` of a redirect."""
 
 
 class Image(TypedDict):
@@ -151,6 +160,32 @@ class ImagePage(TypedDict):
     """In the sheet's order."""
     next: str | None
     """The `after` of the next page; null on the last."""
+
+
+class Delivery(TypedDict):
+    """One attempt at a webhook."""
+
+    event_id: str
+    """What the header `webhook-id` said; each generation of a job has its own."""
+    attempt: FromOne
+    """Which of the event's attempts it was, from 1."""
+    attempted_at: Timestamp
+    """When it was made."""
+    status_code: int | None
+    """What the receiver answered; null when nobody did."""
+    error_message: str | None
+    """Why nobody answered."""
+    outcome: Literal["delivered", "retry", "gone", "exhausted"]
+    """`delivered`: a 2xx; `retry`: another attempt follows; `gone`: 410, none follows; `exhausted`: it was the last."""
+
+
+class Deliveries(TypedDict):
+    """Where the job reports, and what came of it."""
+
+    webhook_url: str | None
+    """Without its query; null for a job without a webhook."""
+    deliveries: list[Delivery]
+    """Newest first."""
 
 
 class JobRetried(TypedDict):

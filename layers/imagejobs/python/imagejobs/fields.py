@@ -63,7 +63,7 @@ class Matching:
     Attributes:
         pattern: A regular expression that Python and ECMA-262 read alike.
         allowed: What the person reads who sent something else.
-        value_of: Makes the value of a text that matches; the text itself without it.
+        value_of: Makes the value of a text that matches, or raises ValueError; the text itself without it.
     """
 
     pattern: str

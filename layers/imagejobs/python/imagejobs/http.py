@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,12 +14,15 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from imagejobs.answers import Error, Link
 from imagejobs.errors import RequestInvalid
-from imagejobs.fields import Matching, TextReader, WholeNumber
-from imagejobs.limits import MAX_PAGE_IMAGES
+from imagejobs.fields import Choice, Matching, TextReader, WholeNumber
+from imagejobs.jobs import IMAGE_STATUSES, JOB_STATUSES
+from imagejobs.limits import MAX_PAGE_IMAGES, MAX_PAGE_JOBS
 from imagejobs.settings import required
 from imagejobs.usage import Allowance
 
 Content = TypeVar("Content")
+
+_QUALITY = re.compile(r"q=([01](\.[0-9]{0,3})?)")
 
 
 class Answer(Response[Content]):
@@ -61,6 +65,27 @@ class SeeOther(Answer[Link]):
 
     def __init__(self, url: str) -> None:
         super().__init__({"url": url}, {"Location": url})
+
+
+def redirect(event: APIGatewayProxyEvent, url: str, media_type: str) -> SeeOther | Ok[Link]:
+    """Send a client on to a file; one that would rather have JSON than what it holds gets the URL with 200.
+
+    What a client wants is its header Accept (RFC 9110, section 12.5.1); without one, anything.
+    """
+    accept = event.headers.get("accept") or "*/*"
+    wants_json = _quality(accept, content_types.APPLICATION_JSON) > _quality(accept, media_type)
+    return Ok({"url": url}) if wants_json else SeeOther(url)
+
+
+def _quality(accept: str, media_type: str) -> float:
+    """How much a media type is wanted, 0 to 1: what the most specific range says that covers it."""
+    qualities: dict[str, float] = {}
+    for media_range in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in media_range.split(";"))
+        stated = [match[1] for match in map(_QUALITY.fullmatch, parameters) if match]
+        qualities[name] = float(stated[0]) if stated else 1.0
+    ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+    return next((qualities[name] for name in ranges if name in qualities), 0.0)
 
 
 class Page(Answer[str]):
@@ -133,26 +158,31 @@ class Parameter:
             raise RequestInvalid(f"The {kind} `{self.name}` is {text[:40]!r}; {error}.") from None
 
 
-PAGE_LIMIT = Parameter(
+_NEXT = "only what `next` of the page before said is allowed"
+_AFTER = "What `next` of the page before said; without it, the first page."
+
+
+def _image_place(text: str) -> tuple[int, int]:
+    row_number, _, position = text.partition("-")
+    return int(row_number), int(position)
+
+
+JOBS_STATUS = Parameter("status", Choice(JOB_STATUSES), "Only jobs with this status.")
+JOBS_LIMIT = Parameter("limit", WholeNumber(1, MAX_PAGE_JOBS), "Jobs a page.", default="50", example="20")
+JOBS_AFTER = Parameter(
+    "after",
+    Matching("[0-9]{8}T[0-9]{6}\\.[0-9]{6}Z_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", _NEXT),
+    _AFTER,
+)
+IMAGES_STATUS = Parameter("status", Choice(IMAGE_STATUSES), "Only images with this status.")
+IMAGES_LIMIT = Parameter(
     "limit",
     WholeNumber(1, MAX_PAGE_IMAGES),
     "Images a page. One of very long URLs may have fewer; `next` tells whether there are more.",
     default="100",
     example="50",
 )
-
-
-def _page_start(text: str) -> tuple[int, int]:
-    row_number, _, position = text.partition("-")
-    return int(row_number), int(position)
-
-
-PAGE_START = Parameter(
-    "after",
-    Matching("[0-9]{1,9}-[0-9]{1,9}", "only what `next` of the page before said is allowed", _page_start),
-    "What `next` of the page before said; without it, the first page.",
-    example="1-1",
-)
+IMAGES_AFTER = Parameter("after", Matching("[0-9]{1,9}-[0-9]{1,9}", _NEXT, _image_place), _AFTER)
 
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
