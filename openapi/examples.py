@@ -123,7 +123,7 @@ ANSWERS: Mapping[type, Mapping[str, Any]] = {
             "result_url": None,
         },
     },
-    answers.JobPage: {"example": {"jobs": [JOB], "next": f"20260302T091504.120331Z_{REQUEST_ID}"}},
+    answers.JobPage: {"example": {"jobs": [JOB], "next": f"1772442904120331_{REQUEST_ID}"}},
     answers.Deliveries: {
         "example": {
             "webhook_url": "https://shop.example/hooks/images",

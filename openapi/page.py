@@ -13,6 +13,7 @@ from openapi.description import resolved
 
 _FOLDER = Path(__file__).parent
 _MARKDOWN = MarkdownIt("commonmark", {"html": False})
+_MAX_SHOWN_PATTERN = 30  # characters; a longer one tells a person nothing
 _FORMATS = {"uuid": "a UUID", "uri": "a URL", "date-time": "a time (RFC 3339)"}
 _TYPES = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text"}
 
@@ -76,7 +77,7 @@ def _words(schema: Mapping[str, Any], kind: str) -> Markup:
     if "contentMediaType" in schema:
         return Markup("a file")
     words = _FORMATS.get(schema.get("format", ""), _TYPES.get(kind, kind))
-    if "pattern" in schema:
+    if len(schema.get("pattern", "")) in range(1, _MAX_SHOWN_PATTERN):
         return Markup("{} like <code>{}</code>").format(words, schema["pattern"])
     return Markup("{}{}").format(words, _range(schema))
 

@@ -150,7 +150,7 @@ class LimitExceeded(RequestError):
 
 
 class QuotaExceeded(LimitExceeded):
-    """More images than are left of the caller's day."""
+    """More images than are left of the caller's day (UTC)."""
 
     code = "quota_exceeded"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, ClassVar, Generic, Literal, TypeVar
+from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
@@ -167,12 +168,15 @@ def _image_place(text: str) -> tuple[int, int]:
     return int(row_number), int(position)
 
 
+def _job_place(text: str) -> tuple[int, UUID]:
+    microseconds, _, request_id = text.partition("_")
+    return int(microseconds), UUID(request_id)
+
+
 JOBS_STATUS = Parameter("status", Choice(JOB_STATUSES), "Only jobs with this status.")
 JOBS_LIMIT = Parameter("limit", WholeNumber(1, MAX_PAGE_JOBS), "Jobs a page.", default="50", example="20")
 JOBS_AFTER = Parameter(
-    "after",
-    Matching("[0-9]{8}T[0-9]{6}\\.[0-9]{6}Z_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", _NEXT),
-    _AFTER,
+    "after", Matching("[0-9]{1,16}_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", _NEXT, _job_place), _AFTER
 )
 IMAGES_STATUS = Parameter("status", Choice(IMAGE_STATUSES), "Only images with this status.")
 IMAGES_LIMIT = Parameter(

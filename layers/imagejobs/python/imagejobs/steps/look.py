@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import cast
 from uuid import UUID
@@ -11,11 +11,11 @@ from imagejobs.addresses import shown_url
 from imagejobs.answers import Deliveries, Delivery, Image, ImagePage, Job, JobPage
 from imagejobs.bucket import RESULT_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Row
-from imagejobs.errors import RequestInvalid, ResultNotReady
+from imagejobs.errors import ResultNotReady
 from imagejobs.jobs import job_document, owned_job, timestamp
 from imagejobs.limits import MAX_DELIVERIES, MAX_PAGE_BYTES
 
-_JOB_CURSOR_TIME = "%Y%m%dT%H%M%S.%fZ"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE_THE_FIRST = ("infinity", UUID(int=2**128 - 1))
 
 
@@ -29,7 +29,13 @@ def job_status(database: Database, *, owner: str, request_id: UUID, base_url: st
 
 
 def list_jobs(
-    database: Database, *, owner: str, statuses: Sequence[str], after: str | None, limit: int, base_url: str
+    database: Database,
+    *,
+    owner: str,
+    statuses: Sequence[str],
+    after: tuple[int, UUID] | None,
+    limit: int,
+    base_url: str,
 ) -> JobPage:
     """One page of a caller's jobs, newest first.
 
@@ -37,17 +43,15 @@ def list_jobs(
         database: Where the jobs are.
         owner: The caller's name.
         statuses: Those that are asked for.
-        after: What `next` of the page before said; None for the first page.
+        after: When the last job of the page before was made, in microseconds of Unix time, and its id; None for the
+            first page.
         limit: Jobs a page, 1 to `MAX_PAGE_JOBS`.
         base_url: The API's public URL.
 
     Returns:
-        `jobs`, and `next`: the `after` of the following page, None on the last one.
-
-    Raises:
-        RequestInvalid: `after` is not what a page said.
+        `jobs`, and `next`: the `after` of the following page as "microseconds_id", None on the last one.
     """
-    before_created_at, before_request_id = _job_place(after) if after is not None else _BEFORE_THE_FIRST
+    before_created_at, before_request_id = _job_place(*after) if after else _BEFORE_THE_FIRST
     parameters = {
         "owner": owner,
         "statuses": list(statuses),
@@ -63,17 +67,13 @@ def list_jobs(
     }
 
 
+def _job_place(microseconds: int, request_id: UUID) -> tuple[datetime, UUID]:
+    return _EPOCH + timedelta(microseconds=microseconds), request_id
+
+
 def _job_cursor(job: Row) -> str:
-    """To the microsecond, as Postgres orders them."""
-    return f"{job['created_at'].astimezone(UTC):{_JOB_CURSOR_TIME}}_{job['request_id']}"
-
-
-def _job_place(cursor: str) -> tuple[datetime, UUID]:
-    moment, _, request_id = cursor.partition("_")
-    try:
-        return datetime.strptime(moment, _JOB_CURSOR_TIME).replace(tzinfo=UTC), UUID(request_id)
-    except ValueError:
-        raise RequestInvalid("The parameter `after` is not what `next` of the page before said.") from None
+    """Microseconds of Unix time, as fine as Postgres orders them, and the id."""
+    return f"{(job['created_at'] - _EPOCH) // timedelta(microseconds=1)}_{job['request_id']}"
 
 
 def result_link(database: Database, bucket: Bucket, *, owner: str, request_id: UUID) -> str:
