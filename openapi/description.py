@@ -84,7 +84,7 @@ class Route:
 def routes() -> list[Route]:
     """The API's routes, in the order of its parts and of the handlers' code."""
     api = _load_handlers()
-    found = [*api.app._static_routes, *api.app._dynamic_routes]
+    found = [each for each in (*api.app._static_routes, *api.app._dynamic_routes) if each.include_in_schema]
     parts = list(texts.PARTS)
     described = [
         Route(each.method.lower(), each.openapi_path, each.func, each.tags[0], each.openapi_path in api.ANONYMOUS)
@@ -151,7 +151,8 @@ def _request_id() -> dict[str, Any]:
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     schema = parameter.read.schema()
     if parameter.default is not None:
-        schema["default"] = parameter.read(parameter.default)
+        is_text = schema["type"] == "string"
+        schema["default"] = parameter.default if is_text else parameter.read(parameter.default)
     described = {
         "name": parameter.name,
         "in": parameter.place,

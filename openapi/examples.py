@@ -149,6 +149,7 @@ ANSWERS: Mapping[type, Mapping[str, Any]] = {
     },
     answers.Link: {"example": {"url": RESULT}},
     answers.ImagePage: {"example": {"images": [IMAGE, FAILED_IMAGE], "next": None}},
+    answers.ImageEvents: {"example": {"images": [IMAGE, FAILED_IMAGE], "next": "2", "job": JOB}},
     answers.JobRetried: {"example": {"request_id": REQUEST_ID, "generation": 2}},
     answers.JobCancelled: {"example": {"request_id": REQUEST_ID}},
     answers.WebhookRedelivered: {"example": {"request_id": REQUEST_ID, "event_id": f"evt_{REQUEST_ID}-1"}},

@@ -11,10 +11,12 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from imagejobs import web_page
 from imagejobs.answers import (
     Deliveries,
     Error,
     Health,
+    ImageEvents,
     ImagePage,
     Job,
     JobAccepted,
@@ -31,6 +33,7 @@ from imagejobs.destination_settings import destinations
 from imagejobs.errors import ImageJobsError, LimitExceeded, RequestError, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
 from imagejobs.http import (
+    EVENTS_AFTER,
     IDEMPOTENCY_KEY,
     IMAGES_AFTER,
     IMAGES_LIMIT,
@@ -61,7 +64,7 @@ from imagejobs.usage import count_request
 logger = Logger()
 app = APIGatewayRestResolver()
 
-ANONYMOUS = frozenset({"/health", "/openapi.json", "/docs"})
+ANONYMOUS = frozenset({"/", "/web/{version}/{file}", "/health", "/openapi.json", "/docs"})
 # The parts of the API's description, in its order.
 UPLOAD, JOBS, CONTROL, SERVICE = "Upload", "Follow a job", "Change a job", "The API itself"
 
@@ -104,12 +107,24 @@ def status_url(request_id: UUID) -> str:
 
 def limit_rate(resolver: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Response[Any]:
     """Count the request first, but for those that anybody may send."""
-    if resolver.current_event.path not in ANONYMOUS:
+    if resolver.current_event.resource not in ANONYMOUS:
         count_request(database(), allowance(resolver.current_event))
     return next_middleware(resolver)
 
 
 app.use(middlewares=[limit_rate])
+
+
+@app.get("/", include_in_schema=False)
+def page() -> Response[str]:
+    """The page for people."""
+    return web_page.page(app.current_event)
+
+
+@app.get("/web/<version>/<file>", include_in_schema=False)
+def web_file(version: str, file: str) -> Response[Any]:
+    """A style, module or picture of the page."""
+    return web_page.file(version, file) or no_route()
 
 
 @app.get("/health", tags=[SERVICE])
@@ -210,6 +225,26 @@ def images(request_id: str) -> Ok[ImagePage]:
     return Ok(page)
 
 
+@app.get("/job/<request_id>/events", tags=[JOBS])
+def events(request_id: str) -> Ok[ImageEvents]:
+    """The images that became COMPLETED or FAILED since the last call, in that order.
+
+    For using results before the job ends. Ask again with `next` as `after`, as often as you like: no image is ever
+    passed over. An image is shown as it is now, so that one that a retry is doing again may be PENDING; it comes once
+    more when it is done. When the job has ended and `images` is empty, there is nothing more.
+    """
+    event, job_id = app.current_event, job_of(request_id)
+    page = look.list_events(
+        database(),
+        owner=owner(event),
+        request_id=job_id,
+        after=EVENTS_AFTER.of(event),
+        limit=IMAGES_LIMIT.of(event),
+        base_url=base_url(event),
+    )
+    return Ok(page)
+
+
 @app.get("/job/<request_id>/deliveries", tags=[JOBS])
 def deliveries(request_id: str) -> Ok[Deliveries]:
     """The attempts at a job's webhooks, newest first.
@@ -273,7 +308,7 @@ def redeliver(request_id: str) -> Accepted[WebhookRedelivered]:
 
 
 @app.not_found
-def no_route(_error: Exception) -> Response[Error]:
+def no_route(_error: Exception | None = None) -> Response[Error]:
     """Answer for a path that is not in the API."""
     return refusal(HTTPStatus.NOT_FOUND, "route_not_found", "There is no such path in this API.")
 

@@ -140,6 +140,7 @@ ENDED_JOB = {
     ),
     "counts rows that there are not": ("job_totals", "UPDATE job_request SET rows_total = 4, rows_staged = 4"),
     "has not staged all rows": ("job_totals", "UPDATE job_request SET rows_staged = 4"),
+    "lacks an event": ("job_events", "DELETE FROM job_event WHERE last_number = 2"),
     "is below 100 %": ("job_percentage", "UPDATE job_request SET completion_percentage = 99"),
     "has no result": ("job_result", "UPDATE job_request SET result_key = NULL, result_version = NULL"),
     "was closed for a generation to come": (
@@ -302,10 +303,10 @@ def test_a_lease_that_ran_out_long_ago(target, database, connect, opened):
 
 
 def test_a_csv_that_never_arrives_is_waited_for(target, database, bucket, connect):
-    """The sweeper refuses it after an hour."""
+    """The sweeper refuses it after two hours."""
     upload(database, bucket, sheet(A))
 
-    age(connect, 69)
+    age(connect, 129)
     assert violated(target) == {}
 
     age(connect, 2)

@@ -10,6 +10,9 @@ from imagejobs.limits import MAX_UPLOAD_BYTES
 from tests.template.expansion import logical_id
 from tests.template.python_code import LAYER, handler_path, parse
 
+# Of the page for people, which the description of the API leaves out.
+PAGE = {("get", "/"), ("get", "/web/{version}/{file}")}
+ANONYMOUS = {"/", "/web/{version}/{file}", "/health", "/openapi.json", "/docs"}
 METHODS = {"get", "post", "put", "patch", "delete"}
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, synchronous request
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
@@ -94,7 +97,7 @@ def test_routes_are_those_that_the_documentation_describes(expanded):
     described = json.loads((LAYER / "imagejobs" / "openapi.json").read_text(encoding="utf-8"))["paths"]
     routes = {(method, path) for path, item in described.items() for method in item.keys() & METHODS}
 
-    assert set(operations(expanded)) == routes
+    assert set(operations(expanded)) == routes | PAGE
 
 
 def test_every_route_reaches_the_api_function_as_a_proxy(expanded):
@@ -111,10 +114,10 @@ def test_multipart_bodies_are_binary(expanded):
     assert expanded.the("AWS::ApiGateway::RestApi")["BinaryMediaTypes"] == ["multipart/form-data"]
 
 
-def test_every_route_asks_the_token_authorizer_but_health_and_the_description(expanded):
+def test_every_route_asks_the_token_authorizer_but_the_page_health_and_the_description(expanded):
     security = {route: operation.get("security") for route, operation in operations(expanded).items()}
 
-    assert [security.pop(("get", path)) for path in ("/health", "/openapi.json", "/docs")] == [[{"NONE": []}]] * 3
+    assert [security.pop(("get", path)) for path in sorted(ANONYMOUS)] == [[{"NONE": []}]] * len(ANONYMOUS)
     assert security
     assert all(required == [{"BearerToken": []}] for required in security.values()), security
 

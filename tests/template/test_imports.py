@@ -76,7 +76,8 @@ LOADED = {
 LOADED_OF_OURS = {
     "authorize": "callers",
     "api": "addresses answers bucket database destination_settings destinations errors executions fields hosts http"
-    " jobs metrics options queries queues sheet steps.api steps.control steps.look upload_form usage",
+    " jobs metrics options queries queues sheet steps.api steps.control steps.look upload_form usage"
+    " web_page",
     "fan_out": "addresses bucket database destination_settings destinations errors executions fields hosts jobs"
     " metrics options queries queues sheet steps.fan_out usage",
     "compress": "addresses bucket codec database destination_settings destinations errors executions fetch fields"

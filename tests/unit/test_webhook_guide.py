@@ -46,21 +46,21 @@ def signed(*secrets, age_seconds=0, body=BODY):
     return sign(secrets or [SECRET], EVENT_ID, datetime.now(UTC) - timedelta(seconds=age_seconds), body)
 
 
-# What is sent: headers, body, and whether a receiver may believe it.
+# What is sent, made anew each time: headers, body, and whether a receiver may believe it.
 DELIVERIES = {
-    "as the API signs it": (signed(), BODY, True),
-    "while the secret is replaced, by the new one first": (signed(NEXT_SECRET, SECRET), BODY, True),
-    "while the secret is replaced, by the old one first": (signed(SECRET, NEXT_SECRET), BODY, True),
-    "another body": (signed(), BODY.replace(b"COMPLETED", b"FAILED"), False),
-    "another id": ({**signed(), "webhook-id": "evt_1"}, BODY, False),
-    "another secret": (signed(NEXT_SECRET), BODY, False),
-    "no signature": ({**signed(), "webhook-signature": ""}, BODY, False),
-    "a signature that is none": ({**signed(), "webhook-signature": "v1 v1, v1,% v1a"}, BODY, False),
+    "as the API signs it": lambda: (signed(), BODY, True),
+    "while the secret is replaced, by the new one first": lambda: (signed(NEXT_SECRET, SECRET), BODY, True),
+    "while the secret is replaced, by the old one first": lambda: (signed(SECRET, NEXT_SECRET), BODY, True),
+    "another body": lambda: (signed(), BODY.replace(b"COMPLETED", b"FAILED"), False),
+    "another id": lambda: ({**signed(), "webhook-id": "evt_1"}, BODY, False),
+    "another secret": lambda: (signed(NEXT_SECRET), BODY, False),
+    "no signature": lambda: ({**signed(), "webhook-signature": ""}, BODY, False),
+    "a signature that is none": lambda: ({**signed(), "webhook-signature": "v1 v1, v1,% v1a"}, BODY, False),
 }
 STALE = {
-    "six minutes old": (signed(age_seconds=360), BODY, False),
-    "six minutes early": (signed(age_seconds=-360), BODY, False),
-    "no time": ({**signed(), "webhook-timestamp": "now"}, BODY, False),
+    "six minutes old": lambda: (signed(age_seconds=360), BODY, False),
+    "six minutes early": lambda: (signed(age_seconds=-360), BODY, False),
+    "no time": lambda: ({**signed(), "webhook-timestamp": "now"}, BODY, False),
 }
 
 
@@ -100,10 +100,10 @@ def test_a_receiver_believes_what_the_api_has_signed_and_nothing_else(language):
     deliveries = DELIVERIES | STALE
 
     with running(RECEIVERS[language]) as (url, process):
-        answered = {name: send(url, headers, body).status_code for name, (headers, body, _) in deliveries.items()}
+        answered = {name: send(url, *delivery()[:2]).status_code for name, delivery in deliveries.items()}
         told = process.stdout.readline().split()
 
-    assert answered == {name: 204 if believed else 400 for name, (_, _, believed) in deliveries.items()}
+    assert answered == {name: 204 if delivery()[2] else 400 for name, delivery in deliveries.items()}
     assert told == [EVENT_ID, "COMPLETED", json.loads(BODY)["result_url"]]
 
 
@@ -111,7 +111,7 @@ def test_a_receiver_believes_what_the_api_has_signed_and_nothing_else(language):
 @pytest.mark.parametrize("name", DELIVERIES)
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_a_kept_delivery_is_verified_by_shell(tmp_path, name, line_end):
-    headers, body, believed = DELIVERIES[name]
+    headers, body, believed = DELIVERIES[name]()
     (tmp_path / "headers.txt").write_text("".join(f"{key.title()}: {text}{line_end}" for key, text in headers.items()))
 
     run = in_shell(programs("sh")[0], tmp_path, body=body)
@@ -132,7 +132,7 @@ def test_a_kept_delivery_s_age_is_told(tmp_path):
 @needed("openssl", "base64", "od", "curl")
 def test_what_the_shell_signs_a_receiver_believes(tmp_path):
     with running(RECEIVERS["python"]) as (url, _):
-        send(url, *DELIVERIES["no signature"][:2])  # waits until it listens
+        send(url, *DELIVERIES["no signature"]()[:2])  # waits until it listens
         run = in_shell(programs("sh")[1], tmp_path, body=BODY, PORT=url.rsplit(":", 1)[1].strip("/"))
 
     assert run.stdout.split()[1] == "204", run.stderr

@@ -162,6 +162,17 @@ class ImagePage(TypedDict):
     """The `after` of the next page; null on the last."""
 
 
+class ImageEvents(TypedDict):
+    """What is new."""
+
+    images: list[Image]
+    """As they are now, in the order in which they became COMPLETED or FAILED."""
+    next: str
+    """The `after` of the next call; the same as this one's when nothing is new."""
+    job: Job
+    """As its status says."""
+
+
 class Delivery(TypedDict):
     """One attempt at a webhook."""
 

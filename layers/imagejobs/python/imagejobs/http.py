@@ -23,6 +23,14 @@ from imagejobs.usage import Allowance
 
 Content = TypeVar("Content")
 
+PAGE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""What browsers are told to keep to with every page, beside its Content-Security-Policy."""
+
 _QUALITY = re.compile(r"q=([01](\.[0-9]{0,3})?)")
 
 
@@ -100,10 +108,9 @@ class Page(Answer[str]):
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
         headers = {
+            **PAGE_HEADERS,
             "Cache-Control": "public, max-age=300",
             "Content-Security-Policy": f"{policy}; frame-ancestors 'none'",
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
         }
         super().__init__(html, headers)
 
@@ -185,6 +192,9 @@ IMAGES_LIMIT = Parameter(
     "Images a page. One of very long URLs may have fewer; `next` tells whether there are more.",
     default="100",
     example="50",
+)
+EVENTS_AFTER = Parameter(
+    "after", Matching("[0-9]{1,15}", _NEXT, int), "What `next` of the answer before said.", default="0"
 )
 IMAGES_AFTER = Parameter("after", Matching("[0-9]{1,9}-[0-9]{1,9}", _NEXT, _image_place), _AFTER)
 
