@@ -24,6 +24,7 @@ TOTALS = {
     "images_completed": 2,
     "images_failed": 1,
     "images_unchanged": 0,
+    "images_reused": 0,
     "bytes_before": 912345,
     "bytes_after": 401234,
 }
@@ -59,6 +60,7 @@ IMAGE = {
     "cpu_ms": 164,
     "score": None,
     "content": None,
+    "reused": None,
 }
 FAILED_IMAGE = {
     **dict.fromkeys(IMAGE),
@@ -100,6 +102,11 @@ REQUESTS: Mapping[str, Mapping[str, Example]] = {
             {"file": CSV, "format": "auto", "max_width": 1600, "quality": 75},
         ),
     },
+    "uploads": {
+        "example": Example(
+            "With a webhook", {"webhook_url": "https://shop.example/hooks/images", "format": "auto", "reuse": False}
+        ),
+    },
 }
 """Of operations with a body, by the name of the handler and of the example."""
 
@@ -109,6 +116,18 @@ ANSWERS: Mapping[type, Mapping[str, Any]] = {
         "example": {"openapi": "3.1.0", "info": {"title": "Image Processing API", "version": "1.0"}, "paths": {}}
     },
     answers.JobAccepted: {"example": {"request_id": REQUEST_ID}},
+    answers.UploadOpened: {
+        "example": {
+            "request_id": REQUEST_ID,
+            "url": "https://imagejobs-dev.s3.amazonaws.com/",
+            "fields": {
+                "key": f"uploads/{REQUEST_ID}.csv",
+                "policy": "eyJleHBpcmF0aW9uIjogIjIwMjYtMDMtMDJUMTA6MTU6MDRaIiwg…",
+                "x-amz-signature": "5d2c8f…",
+            },
+            "expires_at": "2026-03-02T10:15:04.120Z",
+        }
+    },
     answers.Job: {
         "ended": JOB,
         "working": {
@@ -188,8 +207,8 @@ REFUSALS: Mapping[type[errors.ImageJobsError], str] = {
         'The serial number "7" stands on line 8 and again on line 12. Give every row a serial number of its own.'
     ),
     errors.SheetTooLarge: (
-        "The file has 5,120,000 bytes; an upload may have 4,400,000. Drop a larger file into the bucket's drop/ folder "
-        "instead."
+        "The file has 5,120,000 bytes; an upload may have 4,400,000. Send a larger file by the form that POST /uploads "
+        "answers, or drop it into the bucket's drop/ folder."
     ),
     errors.UrlRefused: ("The host 10.0.0.5 is not contacted: it is an address of a private network."),
     errors.ImageJobsError: (

@@ -12,14 +12,19 @@ from openapi.schemas import Schema, Schemas, form_fields, required_fields
 Csv = Annotated[str, ("contentMediaType", "text/csv")]
 
 
-class UploadFields(TypedDict):
+class LaterUploadFields(TypedDict):
+    """What an upload has beside its options whose CSV is sent later."""
+
+    webhook_url: NotRequired[Url]
+    """Gets one signed POST when the job has ended."""
+
+
+class UploadFields(LaterUploadFields):
     """What an upload has beside its options."""
 
     file: Csv
     """CSV in UTF-8 with the columns `S. No.`, `Product Name` and `Input Image Urls` (comma-separated URLs in the cell).
     Other columns are kept."""
-    webhook_url: NotRequired[Url]
-    """Gets one signed POST when the job has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,8 @@ class Form:
     media_types: tuple[str, ...] = ("multipart/form-data",)
 
     def schema(self) -> Schema:
-        """An object of all fields."""
+        """An object of all fields, first those that must be there."""
+        required = required_fields(self.fields)
         properties = Schemas().fields(self.fields)
         for options in self.options:
             properties |= form_fields(options)
@@ -47,9 +53,9 @@ class Form:
             properties["file"]["description"] += f" At most {MAX_UPLOAD_BYTES:,} bytes."
         return {
             "type": "object",
-            "required": required_fields(self.fields),
+            "required": required,
             "additionalProperties": False,
-            "properties": properties,
+            "properties": dict(sorted(properties.items(), key=lambda field: field[0] not in required)),
         }
 
     def files(self) -> Mapping[str, Any]:
@@ -58,5 +64,13 @@ class Form:
         return {name: {"contentType": "text/csv"} for name, kind in hints.items() if kind is Csv}
 
 
-FORMS: Mapping[str, Form] = {"upload": Form(UploadFields, options=(CompressionOptions,))}
+FORMS: Mapping[str, Form] = {
+    "upload": Form(UploadFields, options=(CompressionOptions,)),
+    "uploads": Form(
+        LaterUploadFields,
+        options=(CompressionOptions,),
+        required=False,
+        media_types=("application/json", "multipart/form-data"),
+    ),
+}
 """By the name of the handler."""

@@ -63,11 +63,14 @@ class Schemas:
             Union: lambda: self._one_of(arguments),
             UnionType: lambda: self._one_of(arguments),
             list: lambda: {"type": "array", "items": self.of(arguments[0])},
-            dict: lambda: {"type": "object"},
+            dict: lambda: {"type": "object"} | self._values(arguments[1]),
         }
         if origin not in made:
             raise TypeError(f"There is no schema for {kind}.")
         return made[origin]()
+
+    def _values(self, kind: Any) -> Schema:  # noqa: ANN401 any type
+        return {} if kind is Any else {"additionalProperties": self.of(kind)}
 
     def _one_of(self, kinds: tuple[Any, ...]) -> Schema:
         schemas = [self.of(kind) for kind in kinds]

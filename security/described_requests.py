@@ -98,9 +98,13 @@ def _description(bench: Bench, jobs: Sequence[str]) -> Description:
     description["components"]["parameters"]["RequestId"]["examples"] = {job: {"value": job} for job in jobs}
     form = description["paths"]["/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]
     hook = f"http://{bench.shop.origin}{HOOKS}described"
-    form["schema"]["properties"]["webhook_url"]["const"] = hook
     for example in form["examples"].values():
-        example["value"] |= {"file": _csv(bench, "described", [[f"{GOOD}-1.jpg"]]).decode(), "webhook_url": hook}
+        example["value"]["file"] = _csv(bench, "described", [[f"{GOOD}-1.jpg"]]).decode()
+    for path in ("/upload", "/uploads"):
+        for body in description["paths"][path]["post"]["requestBody"]["content"].values():
+            body["schema"]["properties"]["webhook_url"]["const"] = hook
+            for example in body["examples"].values():
+                example["value"]["webhook_url"] = hook
     return description
 
 

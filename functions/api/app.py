@@ -25,6 +25,7 @@ from imagejobs.answers import (
     JobRetried,
     Link,
     OpenApi,
+    UploadOpened,
     WebhookRedelivered,
 )
 from imagejobs.bucket import Bucket
@@ -42,6 +43,7 @@ from imagejobs.http import (
     JOBS_LIMIT,
     JOBS_STATUS,
     Accepted,
+    Created,
     Ok,
     Page,
     SeeOther,
@@ -58,7 +60,7 @@ from imagejobs.metrics import Metric, emit
 from imagejobs.queues import Queue
 from imagejobs.steps import api, look
 from imagejobs.steps.control import Control
-from imagejobs.upload_form import parse_upload_form
+from imagejobs.upload_form import parse_fields, parse_upload_form
 from imagejobs.usage import count_request
 
 logger = Logger()
@@ -100,7 +102,7 @@ def job_of(request_id: str) -> UUID:
     return found
 
 
-def status_url(request_id: UUID) -> str:
+def status_url(request_id: UUID | str) -> str:
     """Where a job's status is."""
     return f"{base_url(app.current_event)}/job/status/{request_id}"
 
@@ -170,6 +172,32 @@ def upload() -> Accepted[JobAccepted]:
     )
     logger.info("job_accepted", request_id=str(request_id), owner=owner(event), bytes=len(form.file))
     return Accepted({"request_id": str(request_id)}, status_url(request_id))
+
+
+@app.post("/uploads", tags=[UPLOAD])
+def uploads() -> Created[UploadOpened]:
+    """Take a CSV of up to 256 MB, which is sent to S3 by itself.
+
+    Answers a form that takes one file for an hour: POST it to `url` as multipart/form-data, with all of `fields` first
+    and the CSV last, as `file`. What arrives first is the job; what follows changes nothing. The CSV is read only then:
+    one that cannot be read, or names more images than are left of the day, ends the job as FAILED with the reason. A
+    job whose CSV has not arrived two hours after its last form was given out ends as FAILED, too.
+
+    Raises:
+        UploadInvalid, OptionInvalid, UrlRefused: A field must change.
+        IdempotencyKeyReused: The key belongs to another upload.
+    """
+    event = app.current_event
+    opened = api.open_upload(
+        database(),
+        bucket(),
+        allowance=allowance(event),
+        fields=parse_fields(event.headers.get("content-type"), body(event)),
+        destinations=destinations(),
+        idempotency_key=IDEMPOTENCY_KEY.of(event),
+    )
+    logger.info("upload_opened", request_id=opened["request_id"], owner=owner(event))
+    return Created(opened, status_url(opened["request_id"]))
 
 
 @app.get("/jobs", tags=[JOBS])

@@ -81,7 +81,7 @@ LOADED_OF_OURS = {
     "fan_out": "addresses bucket database destination_settings destinations errors executions fields hosts jobs"
     " metrics options queries queues sheet steps.fan_out usage",
     "compress": "addresses bucket codec database destination_settings destinations errors executions fetch fields"
-    " hosts image_header image_result jobs metrics options queries queues steps.compress",
+    " hosts image_header image_result jobs metrics options queries queues reuse steps.compress",
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
     "finalize": "bucket database errors jobs metrics queries result_sheet sheet steps.finalize webhook",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"

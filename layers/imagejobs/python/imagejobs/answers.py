@@ -47,6 +47,19 @@ class JobAccepted(TypedDict):
     """The job's name in every other call."""
 
 
+class UploadOpened(TypedDict):
+    """The form by which the CSV is sent."""
+
+    request_id: Uuid
+    """The job's name in every other call."""
+    url: Url
+    """Where the form is sent."""
+    fields: dict[str, str]
+    """Its fields before `file`; they are as good as a key, for this one upload."""
+    expires_at: Timestamp
+    """When the form is taken no longer."""
+
+
 class Totals(TypedDict):
     """What a job comes to."""
 
@@ -62,6 +75,9 @@ class Totals(TypedDict):
     """Images that cannot be had, each with its reason."""
     images_unchanged: Count
     """Of completed images, those that keep their coded picture."""
+    images_reused: Count
+    """Of completed images, those that are what they became in an earlier job; they are given back to the day when the
+    job ends."""
     bytes_before: Count
     """Of completed images."""
     bytes_after: Count
@@ -151,6 +167,9 @@ class Image(TypedDict):
     one; 100 for what was coded without loss, or is unchanged."""
     content: Literal["photograph", "graphic"] | None
     """What a still PNG or lossless WebP holds. A `photograph` stored so is far smaller with `format` `auto`."""
+    reused: Literal["not_modified", "same_content"] | None
+    """Why it was not compressed again: its origin said that it has not changed, or sent the bytes of an image that was
+    compressed before in the same way, under this URL or another. It has the other's `image_url` then."""
 
 
 class ImagePage(TypedDict):

@@ -56,14 +56,25 @@ class Ok(Answer[Content]):
     http_status = HTTPStatus.OK
 
 
-class Accepted(Answer[Content], Generic[Content]):
-    """Begun; the job's status tells how it goes on."""
+class AboutJob(Answer[Content], Generic[Content]):
+    """What was done to a job; its status tells how it goes on."""
 
-    http_status = HTTPStatus.ACCEPTED
     described_headers: ClassVar[Mapping[str, str]] = {"Location": "The job's status."}
 
     def __init__(self, content: Content, location: str) -> None:
         super().__init__(content, {"Location": location})
+
+
+class Created(AboutJob[Content]):
+    """There is a new job."""
+
+    http_status = HTTPStatus.CREATED
+
+
+class Accepted(AboutJob[Content]):
+    """It is begun."""
+
+    http_status = HTTPStatus.ACCEPTED
 
 
 class SeeOther(Answer[Link]):
@@ -202,7 +213,7 @@ IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     Matching("[!-~]{1,255}", "1 to 255 ASCII characters without spaces are allowed, such as a UUID"),
     "The caller's own name for this upload, such as a UUID. Sent again with the same file and fields, it answers the "
-    "same `request_id` and begins no other job; with others, 409.",
+    "same `request_id` and begins no other job (a form is a new one); with others, 409.",
     place="header",
 )
 

@@ -18,8 +18,9 @@ _COLOUR = Matching(
 )
 
 
-def _option(default: object, read: TextReader) -> Any:  # noqa: ANN401 as `field` itself
-    return field(default=default, metadata={"read": read})
+def _option(default: object, read: TextReader, *, codes: bool = True) -> Any:  # noqa: ANN401 as `field` itself
+    """`codes`: whether the bytes of an image depend on it."""
+    return field(default=default, metadata={"read": read, "codes": codes})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class CompressionOptions:
         keep_metadata: Whether the names of author and owner of the rights stay, of EXIF, XMP or IPTC, as EXIF; all
             other metadata always goes.
         keep_wide_gamut: Whether colours beyond sRGB stay, with their profile.
+        reuse: Whether an image that did not change since an earlier job of the caller with the same options becomes
+            what it became there, at no cost.
 
     Raises:
         OptionInvalid: A value is out of its range.
@@ -56,6 +59,7 @@ class CompressionOptions:
     keep_metadata: bool = _option(False, YesOrNo())  # noqa: FBT003 a default
     keep_wide_gamut: bool = _option(False, YesOrNo())  # noqa: FBT003 a default
     min_quality: int | None = _option(None, WholeNumber(1, 100))
+    reuse: bool = _option(True, YesOrNo(), codes=False)  # noqa: FBT003 a default
 
     def __post_init__(self) -> None:
         for name, value in self.to_fields().items():
@@ -86,6 +90,10 @@ class CompressionOptions:
         """Return what `from_fields` reads back, without the defaults."""
         values = {each.name: (getattr(self, each.name), each.default) for each in dataclasses.fields(self)}
         return {name: _as_text(value) for name, (value, default) in values.items() if value != default}
+
+
+CODING_OPTIONS = frozenset(each.name for each in dataclasses.fields(CompressionOptions) if each.metadata["codes"])
+"""Those on which the bytes of an image depend."""
 
 
 def _read(name: str, text: str) -> Any:  # noqa: ANN401 each option's own type
