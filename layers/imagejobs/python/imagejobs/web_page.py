@@ -13,6 +13,8 @@ from importlib.resources import files
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
+from imagejobs.http import PAGE_HEADERS
+
 PAGE = "index.html"
 _MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -38,13 +40,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "trusted-types 'none'",
     )
 )
-_SECURITY_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=31536000",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+_SECURITY_HEADERS = {**PAGE_HEADERS, "Content-Security-Policy": CONTENT_SECURITY_POLICY}
 
 
 @cache
