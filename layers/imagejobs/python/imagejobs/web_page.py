@@ -22,8 +22,8 @@ _MEDIA_TYPES = {
 }
 _VERSION = "{version}"  # in the page: what stands for the digest in the addresses of its files
 
-# Scripts and styles are the page's own files, and the API is all that it talks to. Pictures come from the stack's public
-# URL and from any shop. Strings never become HTML: the browser itself refuses it.
+# Scripts and styles are the page's own files, and the API is all that it talks to. Pictures come from the stack's
+# public URL and from any shop. Strings never become HTML: the browser itself refuses it.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
