@@ -35,7 +35,7 @@ from imagejobs.metrics import Metric, emit
 from imagejobs.queues import Queue
 from imagejobs.steps import api, look
 from imagejobs.steps.control import Control
-from imagejobs.upload_form import parse_upload_form
+from imagejobs.upload_form import parse_fields, parse_upload_form
 from imagejobs.usage import count_request
 
 logger = Logger()
@@ -125,6 +125,22 @@ def upload() -> Response[str]:
     logger.info("job_accepted", request_id=str(request_id), owner=owner(event), bytes=len(form.file))
     location = f"{base_url(event)}/job/status/{request_id}"
     return answer(HTTPStatus.ACCEPTED, {"request_id": str(request_id)}, {"Location": location})
+
+
+@app.post("/uploads")
+def uploads() -> Response[str]:
+    """Take a CSV that goes to S3 by itself; 201 with the form that it is sent by."""
+    event = app.current_event
+    opened = api.open_upload(
+        database(),
+        bucket(),
+        allowance=allowance(event),
+        fields=parse_fields(event.headers.get("content-type"), body(event)),
+        destinations=destinations(),
+        idempotency_key=event.headers.get("idempotency-key"),
+    )
+    logger.info("upload_opened", request_id=opened["request_id"], owner=owner(event))
+    return answer(HTTPStatus.CREATED, opened, {"Location": f"{base_url(event)}/job/status/{opened['request_id']}"})
 
 
 @app.get("/jobs")

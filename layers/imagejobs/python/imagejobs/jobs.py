@@ -40,12 +40,14 @@ class Drop:
         owner: The caller that dropped files belong to.
         options: How to compress, as fields.
         webhook_url: Where the job reports, if anywhere.
+        daily_images: Images a day that the owner may have.
     """
 
     source: ObjectVersion
     owner: str
     options: Mapping[str, str]
     webhook_url: str | None
+    daily_images: int | None = None
 
 
 def owned_job(database: Database, owner: str, request_id: UUID) -> Row:
@@ -84,6 +86,7 @@ def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
         "webhook_url": drop.webhook_url,
         "idempotency_key": None,
         "upload_sha256": None,
+        "daily_images": drop.daily_images,
     }
     database.execute("insert_job", job)
     return request_id
@@ -197,6 +200,7 @@ def totals(job: Mapping[str, Any]) -> dict[str, int | None]:
         "images_completed": job["images_completed"],
         "images_failed": job["images_failed"],
         "images_unchanged": job["images_unchanged"],
+        "images_reused": job["images_reused"],
         "bytes_before": job["bytes_before"],
         "bytes_after": job["bytes_after"],
     }
