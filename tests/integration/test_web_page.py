@@ -16,7 +16,7 @@ POLICY = {
     "script-src": "'self'",
     "style-src": "'self'",
     "img-src": "'self' https: http:",
-    "connect-src": "'self'",
+    "connect-src": "'self' https://imagejobs.s3.amazonaws.com",
     "base-uri": "'none'",
     "form-action": "'none'",
     "frame-ancestors": "'none'",

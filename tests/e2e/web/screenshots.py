@@ -1,4 +1,4 @@
-"""`make screenshots`: pictures of the page for the documentation, of a job with the samples, compressed by our codec."""
+"""`make screenshots`: pictures of the page for the documentation, of a job with the samples, coded by our own codec."""
 
 import re
 from collections.abc import Iterator
