@@ -120,7 +120,7 @@ app.use(middlewares=[limit_rate])
 @app.get("/", include_in_schema=False)
 def page() -> Response[str]:
     """The page for people."""
-    return web_page.page(app.current_event)
+    return web_page.page(app.current_event, bucket().form_origin())
 
 
 @app.get("/web/<version>/<file>", include_in_schema=False)
