@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
 from imagejobs.destination_settings import destinations
-from imagejobs.errors import LimitExceeded, RequestError, SheetError, UrlRefused
+from imagejobs.errors import LimitExceeded, ReportNotReady, RequestError, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
 from imagejobs.http import allowance, answer, base_url, body, openapi_yaml, owner, page_limit, page_start
 from imagejobs.metrics import Metric, emit
@@ -116,6 +116,14 @@ def result(request_id: str) -> Response[str]:
     return answer(HTTPStatus.SEE_OTHER, {"url": link}, {"Location": link})
 
 
+@app.get("/job/<request_id>/report.html")
+def report(request_id: str) -> Response[str]:
+    """Redirect to the report on a job that has ended."""
+    job_id = job_of(request_id)
+    link = api.report_link(database(), bucket(), owner=owner(app.current_event), request_id=job_id)
+    return answer(HTTPStatus.SEE_OTHER, {"url": link}, {"Location": link})
+
+
 @app.get("/job/<request_id>/images")
 def images(request_id: str) -> Response[str]:
     """One page of a job's images."""
@@ -166,7 +174,9 @@ def refuse(error: RequestError | UrlRefused) -> Response[str]:
     logger.info("request_refused", code=error.code, http_status=http_status)
     if isinstance(error, SheetError):
         emit({Metric.SHEETS_REFUSED: 1})
-    patience = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, LimitExceeded) else None
+    patience = None
+    if isinstance(error, LimitExceeded | ReportNotReady):
+        patience = {"Retry-After": str(error.retry_after_seconds)}
     return answer(http_status, {"code": error.code, "message": error.message}, patience)
 
 

@@ -421,7 +421,7 @@ def test_the_status_of_a_job_that_failed_says_why(functions, database, bucket):
     assert status["error_message"].startswith("No image could be compressed (1 failed)")
 
 
-ROUTES = ["status", "result", "images"]
+ROUTES = ["status", "result", "report", "images"]
 CONTROLS = ["retry", "cancel", "redeliver"]
 
 

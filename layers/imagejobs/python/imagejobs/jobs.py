@@ -179,6 +179,11 @@ def event_id(job: Mapping[str, Any]) -> str:
     return f"evt_{job['request_id']}-{job['generation']}"
 
 
+def report_url(base_url: str, job: Mapping[str, Any]) -> str | None:
+    """Where the report is had with the caller's token; None while there is none."""
+    return f"{base_url}/job/{job['request_id']}/report.html" if job["report_key"] else None
+
+
 def result_url(base_url: str, job: Mapping[str, Any]) -> str | None:
     """Where the finished CSV is had with the caller's token; None while there is none.
 

@@ -25,12 +25,13 @@ from imagejobs.database import Database, Row, Transaction
 from imagejobs.destinations import Destinations
 from imagejobs.errors import (
     IdempotencyKeyReused,
+    ReportNotReady,
     RequestIdInvalid,
     RequestInvalid,
     ResultNotReady,
     SheetTooLarge,
 )
-from imagejobs.jobs import owned_job, result_url, totals
+from imagejobs.jobs import TERMINAL, owned_job, report_url, result_url, totals
 from imagejobs.limits import MAX_PAGE_BYTES, MAX_UPLOAD_BYTES, SHEET_LIMITS
 from imagejobs.options import CompressionOptions
 from imagejobs.sheet import check_sheet
@@ -40,6 +41,8 @@ from imagejobs.usage import Allowance, reserve_images
 logger = Logger(child=True)
 
 WEBHOOK_URL_FIELD = "webhook_url"
+# What a caller is told to wait for a report: one is written in seconds, a job may take hours.
+REPORT_SECONDS, REPORT_OF_OPEN_JOB_SECONDS = 5, 60
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 
@@ -170,6 +173,7 @@ def job_status(database: Database, *, owner: str, request_id: UUID, base_url: st
         "generation": job["generation"],
         **totals(job),
         "result_url": result_url(base_url, job),
+        "report_url": report_url(base_url, job),
     }
 
 
@@ -188,6 +192,23 @@ def result_link(database: Database, bucket: Bucket, *, owner: str, request_id: U
         )
     name = job["result_key"].removeprefix(RESULT_PREFIX).rsplit("/", maxsplit=1)[-1]
     return bucket.link(ObjectVersion(job["result_key"], job["result_version"]), name)
+
+
+def report_link(database: Database, bucket: Bucket, *, owner: str, request_id: UUID) -> str:
+    """A presigned URL of the report, a page that browsers show, which needs no token.
+
+    Raises:
+        JobNotFound: Unknown, or another caller's.
+        ReportNotReady: It is not written yet.
+    """
+    job = owned_job(database, owner, request_id)
+    if not job["report_key"]:
+        ended = job["status"] in TERMINAL
+        when = "soon after the job has ended" if not ended else "in a moment"
+        wait_seconds = REPORT_SECONDS if ended else REPORT_OF_OPEN_JOB_SECONDS
+        raise ReportNotReady(f"The job is {job['status']}; its report is there {when}.", wait_seconds)
+    source = ObjectVersion(job["report_key"], job["report_version"])
+    return bucket.link(source, f"report-{request_id}.html", "inline")
 
 
 def list_images(
