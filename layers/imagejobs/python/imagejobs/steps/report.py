@@ -125,7 +125,7 @@ class Reporter:
     def _near_duplicates(self, job: Row) -> NearDuplicates:
         found = self.database.fetch_all("report_hashes", _asked(job, MAX_HASHES + 1))
         hashed = found[:MAX_HASHES]
-        alike = find_alike([image["perceptual_hash"] for image in hashed], MAX_COMPARISONS)
+        alike = find_alike([(i["perceptual_hash"], i["width"], i["height"]) for i in hashed], MAX_COMPARISONS)
         listed = [[_place(hashed[place]) for place in group[:LISTED_MEMBERS]] for group in alike.groups[:LISTED_GROUPS]]
         images = self._images_at(job, [place for group in listed for place in group])
         return NearDuplicates(

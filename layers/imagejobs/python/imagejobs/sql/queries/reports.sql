@@ -54,7 +54,7 @@ WHERE {report_pictures} AND least(width, height) < %(small_side)s
 ORDER BY least(width, height), row_number, position LIMIT %(limit)s;
 
 -- report_hashes --
-SELECT perceptual_hash, row_number, position FROM compressed_images
+SELECT perceptual_hash, width, height, row_number, position FROM compressed_images
 WHERE {report_pictures} AND perceptual_hash <> 0
 ORDER BY row_number, position LIMIT %(limit)s;
 
