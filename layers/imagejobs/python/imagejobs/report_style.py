@@ -27,7 +27,8 @@ a { color: var(--accent); overflow-wrap: anywhere; }
 .notice strong { color: var(--warn); }
 section { margin-top: 1.5rem; padding: 1.25rem; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1.25rem 0 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem;
+  margin: 1.25rem 0 0; }
 .tiles div { display: flex; flex-direction: column-reverse; padding: .75rem 1rem; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px; }
 .tiles dt { color: var(--quiet); font-size: .875rem; }

@@ -154,10 +154,12 @@ class Reporter:
         if seconds <= 0:
             return NO_TIME_MESSAGE
         try:
-            body = self.fetcher.get(image["source_url"], max_bytes=MAX_IMAGE_BYTES, timeout_seconds=seconds).body
+            fetched = self.fetcher.get(image["source_url"], max_bytes=MAX_IMAGE_BYTES, timeout_seconds=seconds)
         except ImageError as error:
             return error.message
-        return self._thumbnail(body, deadline) if len(body) == image["bytes_before"] else CHANGED_MESSAGE
+        if fetched is None or len(fetched.body) != image["bytes_before"]:
+            return CHANGED_MESSAGE
+        return self._thumbnail(fetched.body, deadline)
 
     def _after(self, image: Row, deadline: float) -> Embedded | str:
         try:
