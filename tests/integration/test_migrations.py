@@ -353,6 +353,7 @@ ILLEGAL = [
     ("job_request", "images_completed = 2, images_reused = 1, images_credited = 2"),
     ("job_request", "idempotency_key = 'a'"),
     ("job_request", "upload_sha256 = 'a'"),
+    ("job_request", "daily_images = -1"),
     ("job_request", "event_count = -1"),
     ("job_event", "image_ids = '{}'"),
     ("job_event", "last_number = 501, image_ids = array_fill(gen_random_uuid(), ARRAY[501])"),

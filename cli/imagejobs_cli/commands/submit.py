@@ -105,18 +105,15 @@ def _submit(
 
 def _as_form(others: Mapping[str, str], **named: str | bool | None) -> dict[str, str]:
     """The form's fields as text; those that were not given are the API's to choose."""
-    given = {name: value for name, value in named.items() if value is not None}
-    return {
-        **others,
-        **{name: str(value).lower() if value in {True, False} else str(value) for name, value in given.items()},
-    }
+    texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in named.items()}
+    return {**others, **{name: text for name, text in texts.items() if text is not None}}
 
 
 def _send(invocation: Invocation, sheet: Path, fields: Mapping[str, str], key: str) -> str:
     """Upload a sheet; its request_id. What cuts this off says how to repeat it without a second job."""
     again = f"Repeat it with --idempotency-key {key}: should it have arrived, that is the same job."
     try:
-        return invocation.api().submit(sheet, fields, key)
+        return invocation.api.submit(sheet, fields, key)
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted while uploading. {again}") from None
     except Unreachable as error:
@@ -144,7 +141,7 @@ def retry(
     What was done stays. CORRECTED is what `imagejobs results REQUEST_ID --failures` gave, with better cells.
     """
     job = str(request_id)
-    generation = invocation.api().retry(job, corrected)
+    generation = invocation.api.retry(job, corrected)
     if waiting or output:
         return wait(invocation, job, timeout=timeout, output=output, generation=generation)
     return _accepted(invocation, {"request_id": job, "generation": generation})

@@ -17,6 +17,7 @@ from imagejobs.errors import JobNotFound
 from imagejobs.metrics import Metric, emit
 
 if TYPE_CHECKING:
+    from imagejobs.answers import Job, Totals
     from imagejobs.queues import Queue
 
 # A dropped file's request_id is derived from its key and version: a repeated event finds the same job.
@@ -40,12 +41,14 @@ class Drop:
         owner: The caller that dropped files belong to.
         options: How to compress, as fields.
         webhook_url: Where the job reports, if anywhere.
+        daily_images: Images a day that the owner may have.
     """
 
     source: ObjectVersion
     owner: str
     options: Mapping[str, str]
     webhook_url: str | None
+    daily_images: int | None = None
 
 
 def owned_job(database: Database, owner: str, request_id: UUID) -> Row:
@@ -84,6 +87,7 @@ def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
         "webhook_url": drop.webhook_url,
         "idempotency_key": None,
         "upload_sha256": None,
+        "daily_images": drop.daily_images,
     }
     database.execute("insert_job", job)
     return request_id
@@ -163,7 +167,7 @@ def image_place(key: str) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def job_document(job: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+def job_document(job: Mapping[str, Any], base_url: str) -> "Job":
     """A job as its owner reads it, wherever the API tells of one.
 
     Args:
@@ -188,7 +192,7 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def totals(job: Mapping[str, Any]) -> dict[str, int | None]:
+def totals(job: Mapping[str, Any]) -> "Totals":
     """The counts of a job as users read them; None before every row is staged."""
     return {
         "rows": job["rows_total"],

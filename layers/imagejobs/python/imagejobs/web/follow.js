@@ -36,7 +36,7 @@ export async function* follow(api, id, signal, wantsPictures) {
   let seconds;
   do {
     try {
-      const seen = wantsPictures() ? await api.events(id, { after, signal }) : { images: [], job: await api.status(id, signal) };
+      const seen = wantsPictures() ? await api.events(id, { after, signal }) : { job: await api.status(id, signal), images: [] };
       after = seen.next ?? after;
       yield { job: seen.job, pictures: seen.images };
       if (hasEnded(seen.job)) return;
