@@ -74,7 +74,7 @@ LOADED = {
 LOADED_OF_OURS = {
     "authorize": "callers",
     "api": "addresses bucket database destination_settings destinations errors executions hosts http jobs metrics"
-    " options queries queues sheet steps.api steps.control steps.look upload_form usage",
+    " options queries queues sheet steps.api steps.control steps.look upload_form usage web_page",
     "fan_out": "addresses bucket database destination_settings destinations errors executions hosts jobs metrics"
     " options queries queues sheet steps.fan_out usage",
     "compress": "addresses bucket codec database destination_settings destinations errors executions fetch hosts"

@@ -13,12 +13,12 @@ export function card(picture, enlarge) {
   if (picture.status !== "COMPLETED") return el("li", { class: "card waiting" }, el("p", {}, fileName(picture.source_url), " is waiting"));
   return el(
     "li", { class: "card" },
-    compare(picture),
+    picture.image_url && compare(picture),
     el("div", { class: "caption" },
       el("p", { class: "name" }, fileName(picture.source_url)),
       el("p", { class: "sizes" }, sizes(picture)),
       el("p", { class: "links" },
-        el("button", { type: "button", class: "link", onclick: enlarge }, "Enlarge", unseen(picture)),
+        picture.image_url && el("button", { type: "button", class: "link", onclick: enlarge }, "Enlarge", unseen(picture)),
         link(picture.source_url, "Original", picture),
         link(picture.image_url, "Compressed", picture))),
   );
@@ -84,23 +84,25 @@ function failure(picture) {
       el("p", { class: "name" }, fileName(picture.source_url)),
       el("p", { class: "why" }, el("strong", {}, reason(picture.error_code))),
       el("p", {}, picture.error_message),
-      el("p", { class: "links" }, webAddress(picture.source_url) ? link(picture.source_url, "Open its address", picture) : el("code", {}, picture.source_url))),
+      el("p", { class: "links" }, link(picture.source_url, "Open its address", picture) ?? el("code", {}, picture.source_url))),
   );
 }
 
 /** @param {import("./api.js").Picture} picture @returns {(Node | string)[]} */
 function sizes(picture) {
   const { bytes_before: before, bytes_after: after } = picture;
-  if (picture.outcome === "unchanged") return [`${bytes(before)} to ${bytes(after)}, kept as is: it would not get smaller`];
-  return [`${bytes(before)} to ${bytes(after)} `, el("strong", { class: "less" }, `−${percentSaved(before, after)}`), ` ${(picture.format ?? "").toUpperCase()}`];
+  const origin = picture.reused ? ", as in an earlier job" : "";
+  if (picture.outcome === "unchanged") return [`${bytes(before)} to ${bytes(after)}, kept as is: it would not get smaller${origin}`];
+  return [`${bytes(before)} to ${bytes(after)} `, el("strong", { class: "less" }, `−${percentSaved(before, after)}`), ` ${(picture.format ?? "").toUpperCase()}${origin}`];
 }
 
 function tag(kind, text) {
   return el("span", { class: `tag ${kind}`, "aria-hidden": "true" }, text);
 }
 
+/** @returns {HTMLElement | null} Null for what is no address of the web. */
 function link(address, label, picture) {
-  return el("a", { href: webAddress(address), target: "_blank", rel: "noopener noreferrer" }, label, unseen(picture));
+  return webAddress(address) && el("a", { href: webAddress(address), target: "_blank", rel: "noopener noreferrer" }, label, unseen(picture));
 }
 
 /** The same words stand beneath every picture; a screen reader gets its name with them. */

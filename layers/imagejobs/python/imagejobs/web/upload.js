@@ -127,6 +127,11 @@ function options() {
         ["shopify", "a Shopify export"],
         ["woocommerce", "a WooCommerce export"],
       ]),
+      select("column_separator", "Its cells are separated by", "Excel writes semicolons in much of Europe.", [
+        ["", "commas"],
+        ["semicolon", "semicolons"],
+        ["tab", "tabs"],
+      ]),
       select("format", "Save as", "A picture that would grow keeps its own format.", [
         ["", "the format it has"],
         ["auto", "the smallest that browsers show"],
