@@ -18,7 +18,7 @@ CHECKOV := .venv-checkov/installed
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens build test e2e test-web screenshots check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
+.PHONY: help demo run verify redrive tokens build test e2e test-web screenshots check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables openapi clean lock
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -95,6 +95,9 @@ security-report: $(DEV) ## Hostile URLs, files, sheets and origins, secrets: the
 
 doc-tables: $(DEV) ## Write the tables of docs/deploy.md and docs/iam.md anew from the template
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m tests.template.doc_tables
+
+openapi: $(DEV) ## Write the API's description anew from its handlers: openapi.json and docs.html of the shared package
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m openapi
 
 clean: ## Forget the state of `make run`
 	@if [ -e $(LOCAL) ]; then $(BIN)/python -m local clean; else rm -rf .local; fi

@@ -13,6 +13,8 @@ from importlib.resources import files
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
+from imagejobs.http import PAGE_HEADERS
+
 PAGE = "index.html"
 _MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -35,12 +37,6 @@ _RULES = (
     "require-trusted-types-for 'script'",
     "trusted-types 'none'",
 )
-_SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=31536000",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 
 @cache
@@ -86,7 +82,7 @@ def file(asked_version: str, name: str) -> Response[str] | None:
 
 def _answer(http_status: int, name: str, headers: dict[str, str], body: str = "") -> Response[str]:
     media_type = _MEDIA_TYPES[name.rpartition(".")[2] or "html"]
-    return Response(http_status, media_type, body, {**_SECURITY_HEADERS, **headers})
+    return Response(http_status, media_type, body, {**PAGE_HEADERS, **headers})
 
 
 def _read() -> Iterator[tuple[str, str]]:
