@@ -49,12 +49,18 @@ export function enlarger() {
  */
 function compare(picture) {
   const name = fileName(picture.source_url);
-  const image = (kind, address) => el("img", { class: kind, src: webAddress(address) ?? "", alt: `${name}, ${kind}`, loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
-  const before = image("original", picture.source_url);
-  const after = image("compressed", picture.image_url);
-  const slider = el("input", { type: "range", min: "0", max: "100", value: "50", "aria-label": `${name}: before and after`, oninput: cut });
+  const before = image("original", picture.source_url, name);
+  const after = image("compressed", picture.image_url, name);
+  const slider = el("input", {
+    type: "range", min: "0", max: "100", value: "50", "aria-label": `${name}: before and after`, oninput: cut,
+  });
   const note = el("p", { class: "note", hidden: true });
-  const box = el("div", { class: "compare" }, after, before, el("span", { class: "edge", "aria-hidden": "true" }), tag("before", "Before"), tag("after", "After"), slider, note);
+  const box = el(
+    "div", { class: "compare" },
+    after, before,
+    el("span", { class: "edge", "aria-hidden": "true" }), tag("before", "Before"), tag("after", "After"),
+    slider, note,
+  );
   box.style.setProperty("--ratio", picture.width / picture.height);
   before.addEventListener("error", () => miss("The original is not shown: its server does not give it to this page."));
   after.addEventListener("error", () => miss("The compressed picture cannot be loaded."));
@@ -76,6 +82,14 @@ function compare(picture) {
   }
 }
 
+/** @param {"original" | "compressed"} kind @param {string | null} address @param {string} name @returns {HTMLElement} */
+function image(kind, address, name) {
+  return el("img", {
+    class: kind, src: webAddress(address) ?? "", alt: `${name}, ${kind}`,
+    loading: "lazy", decoding: "async", referrerpolicy: "no-referrer",
+  });
+}
+
 /** @param {import("./api.js").Picture} picture @returns {HTMLElement} */
 function failure(picture) {
   return el(
@@ -93,7 +107,8 @@ function sizes(picture) {
   const { bytes_before: before, bytes_after: after } = picture;
   const origin = picture.reused ? ", as in an earlier job" : "";
   if (picture.outcome === "unchanged") return [`${bytes(before)} to ${bytes(after)}, kept as is: it would not get smaller${origin}`];
-  return [`${bytes(before)} to ${bytes(after)} `, el("strong", { class: "less" }, `−${percentSaved(before, after)}`), ` ${(picture.format ?? "").toUpperCase()}${origin}`];
+  const less = el("strong", { class: "less" }, `−${percentSaved(before, after)}`);
+  return [`${bytes(before)} to ${bytes(after)} `, less, ` ${(picture.format ?? "").toUpperCase()}${origin}`];
 }
 
 function tag(kind, text) {

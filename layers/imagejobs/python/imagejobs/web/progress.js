@@ -86,11 +86,13 @@ function notes(job) {
 /** @param {import("./api.js").Job} job @returns {HTMLElement[]} */
 function tiles(job) {
   const saved = job.bytes_before - job.bytes_after;
+  const unread = job.rows_failed ? `and ${counted(job.rows_failed, "row")} that could not be read` : "";
   return [
-    ["Saved", `${bytes(saved)}`, job.bytes_before ? percentSaved(job.bytes_before, job.bytes_after) : "", "saving"],
+    ["Saved", bytes(saved), job.bytes_before ? percentSaved(job.bytes_before, job.bytes_after) : "", "saving"],
     ["Before", bytes(job.bytes_before), ""],
     ["After", bytes(job.bytes_after), ""],
     ["Compressed", count(job.images_completed), notes(job)],
-    ["Failed", count(job.images_failed), job.rows_failed ? `and ${counted(job.rows_failed, "row")} that could not be read` : "", job.images_failed || job.rows_failed ? "failing" : ""],
-  ].map(([name, value, note, kind]) => el("div", { class: kind ?? "" }, el("dt", {}, name), el("dd", {}, value, note && el("small", {}, ` ${note}`))));
+    ["Failed", count(job.images_failed), unread, job.images_failed || job.rows_failed ? "failing" : ""],
+  ].map(([name, value, note, kind]) =>
+    el("div", { class: kind ?? "" }, el("dt", {}, name), el("dd", {}, value, note && el("small", {}, ` ${note}`))));
 }
