@@ -66,6 +66,7 @@ def test_refusals_are_as_described(client):
     check(client.request("GET", "/job/status/x"), "/job/status/{request_id}")
     check(client.request("GET", f"/job/{UNKNOWN}/images?limit=0"), "/job/{request_id}/images")
     check(client.request("GET", f"/job/{UNKNOWN}/result", headers={}), "/job/{request_id}/result")
+    check(client.request("GET", f"/job/{UNKNOWN}/report.html"), "/job/{request_id}/report.html")
 
 
 def test_what_is_asked_of_an_ended_job_is_answered_as_described(client, job):
