@@ -88,7 +88,7 @@ LOADED_OF_OURS = {
     " hosts image_header image_result jobs metrics options queries queues reuse steps.compress",
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
     "finalize": "bucket database errors jobs metrics queries queues result_sheet sheet steps.finalize webhook",
-    "report": "addresses bucket codec database destination_settings destinations errors fetch hosts image_header"
+    "report": "addresses bucket codec database destination_settings destinations errors fetch fields hosts image_header"
     " image_result jobs metrics near_duplicates options queries queues report_page report_style steps.report",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",
