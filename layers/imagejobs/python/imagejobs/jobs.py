@@ -36,12 +36,14 @@ class Drop:
         source: Its version: the same version is the same job.
         owner: The caller that dropped files belong to.
         options: How to compress, as fields.
+        layout: What it looks like, as fields.
         webhook_url: Where the job reports, if anywhere.
     """
 
     source: ObjectVersion
     owner: str
     options: Mapping[str, str]
+    layout: Mapping[str, str]
     webhook_url: str | None
 
 
@@ -78,6 +80,7 @@ def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
         "source_key": drop.source.key,
         "source_version": drop.source.version,
         "options": Json(dict(drop.options)),
+        "layout": Json(dict(drop.layout)),
         "webhook_url": drop.webhook_url,
         "idempotency_key": None,
         "upload_sha256": None,
@@ -114,6 +117,7 @@ def refuse_in(refusal: Mapping[str, Any], transaction: Transaction) -> bool:
     if not transaction.execute("refuse_sheet", refusal):
         return False
     transaction.execute("delete_refused_images", refusal)
+    transaction.execute("delete_refused_row_errors", refusal)
     return True
 
 

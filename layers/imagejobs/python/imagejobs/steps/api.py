@@ -30,10 +30,12 @@ from imagejobs.errors import (
     ResultNotReady,
     SheetTooLarge,
 )
+from imagejobs.form_fields import refuse_unknown
 from imagejobs.jobs import owned_job, result_url, totals
 from imagejobs.limits import MAX_PAGE_BYTES, MAX_UPLOAD_BYTES, SHEET_LIMITS
 from imagejobs.options import CompressionOptions
 from imagejobs.sheet import check_sheet
+from imagejobs.sheet_layout import SheetLayout
 from imagejobs.upload_form import UploadForm
 from imagejobs.usage import Allowance, reserve_images
 
@@ -69,7 +71,7 @@ def accept_upload(
     """
     if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise RequestInvalid("The header Idempotency-Key has 1 to 255 ASCII characters without spaces, such as a UUID.")
-    options, webhook_url, images = _check_form(form, destinations)
+    options, layout, webhook_url, images = _check_form(form, destinations)
     request_id = uuid4()
     job: Row = {
         "request_id": request_id,
@@ -77,6 +79,7 @@ def accept_upload(
         "source_key": f"{UPLOAD_PREFIX}{request_id}.csv",
         "source_version": None,
         "options": Json(options.to_fields()),
+        "layout": Json(layout.to_fields()),
         "webhook_url": webhook_url,
         "idempotency_key": idempotency_key,
         "upload_sha256": _form_sha256(form) if idempotency_key else None,
@@ -96,8 +99,10 @@ def _insert_job(job: Row, allowance: Allowance, images: int, transaction: Transa
         reserve_images(transaction, allowance.owner, allowance.daily_images, images)
 
 
-def _check_form(form: UploadForm, destinations: Destinations) -> tuple[CompressionOptions, str | None, int]:
-    """The form's options and webhook URL, and the number of images that its CSV names."""
+def _check_form(
+    form: UploadForm, destinations: Destinations
+) -> tuple[CompressionOptions, SheetLayout, str | None, int]:
+    """The form's options, layout and webhook URL, and the number of images that its CSV names."""
     if len(form.file) > MAX_UPLOAD_BYTES:
         raise SheetTooLarge(
             f"The file has {len(form.file):,} bytes; an upload may have {MAX_UPLOAD_BYTES:,}. "
@@ -107,8 +112,9 @@ def _check_form(form: UploadForm, destinations: Destinations) -> tuple[Compressi
     webhook_url = fields.pop(WEBHOOK_URL_FIELD, "").strip() or None
     if webhook_url:
         check_url(webhook_url, destinations)
-    options = CompressionOptions.from_fields(fields)
-    return options, webhook_url, check_sheet(partial(BytesIO, form.file), SHEET_LIMITS)
+    refuse_unknown(fields, CompressionOptions, SheetLayout)
+    options, layout = CompressionOptions.among(fields), SheetLayout.among(fields)
+    return options, layout, webhook_url, check_sheet(partial(BytesIO, form.file), SHEET_LIMITS, layout)
 
 
 def _form_sha256(form: UploadForm) -> str:
@@ -169,6 +175,7 @@ def job_status(database: Database, *, owner: str, request_id: UUID, base_url: st
         "error_message": job["error_message"],
         "generation": job["generation"],
         **totals(job),
+        "sheet": job["sheet_found"],
         "result_url": result_url(base_url, job),
     }
 

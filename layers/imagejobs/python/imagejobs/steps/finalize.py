@@ -27,9 +27,11 @@ from imagejobs.limits import SHEET_LIMITS
 from imagejobs.metrics import Metric, emit
 from imagejobs.result_sheet import ImageOutcome, write_result
 from imagejobs.sheet import SheetRow, read_sheet
+from imagejobs.sheet_layout import SheetLayout
 from imagejobs.webhook import judge, next_delay_seconds
 
 PAGE_IMAGES = 1000
+GZIP_SUFFIX = ".gz"
 # What ends an image whose worker may have died after it stored something.
 ENDED_FOR_A_WORKER = (ImageAbandoned.code, JobCancelled.code)
 
@@ -77,12 +79,13 @@ class Closer:
         if not _is_open(job, state):
             return _stored_result(job)
         key = _result_key(job["source_key"])
+        error_key = f"{key}.error.json"
         if not job["rows_total"]:  # the sheet was refused; one that was read has a row
             reason = {"request_id": str(job["request_id"]), "status": "FAILED", "message": job["error_message"]}
-            self.bucket.put(f"{key}.error.json", json.dumps(reason).encode(), "application/json")
+            self.bucket.put(error_key, json.dumps(reason).encode(), "application/json")
             return {"result_key": None, "result_version": None, "error_message": None}
-        version = self.bucket.put_parts(key, self._finished_csv(job), "text/csv; charset=utf-8")
-        self.bucket.delete(f"{key}.error.json")  # of an earlier file of the same name
+        key, version = self._store_result(job, key)
+        self.bucket.delete(error_key)  # of an earlier file of the same name
         return {"result_key": key, "result_version": version, "error_message": None}
 
     def remove_strays(self, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,11 +182,15 @@ class Closer:
             "body": json.dumps(body),
         }
 
-    def _finished_csv(self, job: Row) -> Iterator[bytes]:
+    def _store_result(self, job: Row, key: str) -> tuple[str, str]:
+        """The finished CSV's key, which says whether it is a gzip, and its version."""
         with self.bucket.open(ObjectVersion(job["source_key"], job["source_version"])) as stream:
-            sheet = read_sheet(stream, SHEET_LIMITS)
-            rows = _with_outcomes(iter(sheet), self._images(job["request_id"]))
-            yield from write_result(sheet.header, rows, byte_order_mark=sheet.has_byte_order_mark)
+            sheet = read_sheet(stream, SHEET_LIMITS, SheetLayout.from_fields(job["layout"]))
+            chunks = write_result(sheet.form, _with_outcomes(iter(sheet), self._images(job["request_id"])))
+            if sheet.form.is_gzip:
+                key = f"{key.removesuffix(GZIP_SUFFIX)}{GZIP_SUFFIX}"
+            content_type = "application/gzip" if sheet.form.is_gzip else "text/csv; charset=utf-8"
+            return key, self.bucket.put_parts(key, chunks, content_type)
 
     def _strays(self, state: Mapping[str, Any]) -> Iterator[ObjectVersion]:
         if not self._may_have_strays(state):

@@ -1,5 +1,8 @@
 -- copy_images --
-COPY compressed_images (request_id, row_number, position, product_name, source_url) FROM STDIN;
+COPY compressed_images (request_id, row_number, position, serial_number, product_name, source_url) FROM STDIN;
+
+-- copy_row_errors --
+COPY row_error (request_id, row_number, line_number, error_message) FROM STDIN;
 
 -- mark_repeated_urls --
 UPDATE compressed_images AS image
@@ -204,7 +207,7 @@ WHERE request_id = %(request_id)s AND status = 'FAILED';
 
 -- list_images --
 -- Keyset paging over the unique index.
-SELECT image_id, row_number, position, product_name, source_url, image_url, status, error_code, error_message,
+SELECT image_id, row_number, position, serial_number, product_name, source_url, image_url, status, error_code, error_message,
        format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content
 FROM compressed_images
 WHERE request_id = %(request_id)s AND (row_number, position) > (%(after_row)s, %(after_position)s)

@@ -1,8 +1,8 @@
 -- insert_job --
 -- A repeat changes nothing: an upload's id is new with it, a dropped file's is derived from its version.
-INSERT INTO job_request (request_id, owner, source_key, source_version, options, webhook_url,
+INSERT INTO job_request (request_id, owner, source_key, source_version, options, layout, webhook_url,
                          idempotency_key, upload_sha256)
-VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(webhook_url)s,
+VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(layout)s, %(webhook_url)s,
         %(idempotency_key)s, %(upload_sha256)s)
 ON CONFLICT DO NOTHING;
 
@@ -68,7 +68,7 @@ SELECT request_id FROM job_request WHERE request_id = %(request_id)s AND fan_out
 -- declare_totals --
 UPDATE job_request
 SET rows_total = %(rows_total)s, rows_failed = %(rows_failed)s, images_total = %(images_total)s, updated_at = now(),
-    rows_staged = %(rows_total)s, finalizable_at = CASE WHEN %(images_total)s = 0 THEN now() END
+    sheet_found = %(sheet_found)s, rows_staged = %(rows_total)s, finalizable_at = CASE WHEN %(images_total)s = 0 THEN now() END
 WHERE request_id = %(request_id)s AND fan_out_token = %(token)s AND rows_total IS NULL;
 
 -- advance_rows_sent --
@@ -148,6 +148,10 @@ ORDER BY updated_at LIMIT %(limit)s;
 -- A statement of its own, after `refuse_sheet` has the job's row: it sees what was staged until then.
 DELETE FROM compressed_images USING job_request AS job
 WHERE compressed_images.request_id = %(request_id)s AND job.request_id = %(request_id)s AND job.rows_total = 0;
+
+-- delete_refused_row_errors --
+DELETE FROM row_error USING job_request AS job
+WHERE row_error.request_id = %(request_id)s AND job.request_id = %(request_id)s AND job.rows_total = 0;
 
 -- settle_job --
 UPDATE job_request SET settled_at = now()
