@@ -9,21 +9,22 @@
 -- job_counters --
 -- A job's counters and bytes are not those of its finished images.
 SELECT job.request_id,
-       format('completed, failed, unchanged, bytes before and after: the job says %s, %s, %s, %s, %s; '
-              'its images %s, %s, %s, %s, %s',
-              job.images_completed, job.images_failed, job.images_unchanged, job.bytes_before, job.bytes_after,
+       format('completed, failed, unchanged, reused, bytes before and after: the job says %s, %s, %s, %s, %s, %s; '
+              'its images %s, %s, %s, %s, %s, %s',
+              job.images_completed, job.images_failed, job.images_unchanged, job.images_reused, job.bytes_before, job.bytes_after,
               coalesce(image.completed, 0), coalesce(image.failed, 0), coalesce(image.unchanged, 0),
-              coalesce(image.before, 0), coalesce(image.after, 0)) AS detail
+              coalesce(image.reused, 0), coalesce(image.before, 0), coalesce(image.after, 0)) AS detail
 FROM job_request AS job
 LEFT JOIN (
     SELECT request_id, count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
            count(*) FILTER (WHERE status = 'FAILED') AS failed,
-           count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged,
+           count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged, count(reused) AS reused,
            sum(bytes_before) AS before, sum(bytes_after) AS after
     FROM compressed_images GROUP BY request_id
 ) AS image USING (request_id)
-WHERE (job.images_completed, job.images_failed, job.images_unchanged, job.bytes_before, job.bytes_after)
-   <> (coalesce(image.completed, 0), coalesce(image.failed, 0), coalesce(image.unchanged, 0),
+WHERE (job.images_completed, job.images_failed, job.images_unchanged, job.images_reused, job.bytes_before,
+       job.bytes_after)
+   <> (coalesce(image.completed, 0), coalesce(image.failed, 0), coalesce(image.unchanged, 0), coalesce(image.reused, 0),
        coalesce(image.before, 0), coalesce(image.after, 0));
 
 -- job_totals --
@@ -47,6 +48,17 @@ SELECT job.request_id, format('the job says %s failed rows, %s say why', job.row
 FROM job_request AS job
 LEFT JOIN (SELECT request_id, count(*) AS rows FROM row_error GROUP BY request_id) AS said USING (request_id)
 WHERE job.sheet_found IS NOT NULL AND job.rows_failed <> coalesce(said.rows, 0);
+
+-- job_events --
+-- A job's events do not number its images from 1 on without a gap.
+SELECT job.request_id,
+       format('the job says %s; there are %s, the last is number %s', job.event_count, event.images, event.last) AS detail
+FROM job_request AS job
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(cardinality(image_ids)), 0) AS images, coalesce(max(last_number), 0) AS last
+    FROM job_event WHERE request_id = job.request_id
+) AS event ON true
+WHERE (event.images, event.last) <> (job.event_count, job.event_count);
 
 -- job_done --
 -- A job counts as done while an image of it is not, or the other way round.
@@ -86,6 +98,21 @@ FROM (
 FULL JOIN job_outcome AS outcome USING (request_id, generation)
 WHERE ended.request_id IS NULL OR outcome.request_id IS NULL;
 
+-- reused_images --
+-- An image says of what it shares with another one something else than that one does.
+SELECT image.request_id, format('row %s, position %s and the one that %s was made for differ', image.row_number, image.position,
+                                image.object_key) AS detail
+FROM compressed_images AS image JOIN compressed_images AS source USING (object_key)
+WHERE image.reused IS NOT NULL AND source.reused IS NULL AND source.same_as_row_number IS NULL
+  AND (image.image_url, image.format, image.outcome, image.width, image.height, image.bytes_before, image.bytes_after)
+   <> (source.image_url, source.format, source.outcome, source.width, source.height, source.bytes_before,
+       source.bytes_after);
+
+-- reused_credited --
+-- A job that has ended has not given back what it reused.
+SELECT request_id, format('%s reused, %s given back', images_reused, images_credited) AS detail
+FROM job_request WHERE status IN ('COMPLETED', 'FAILED') AND images_credited <> images_reused;
+
 -- last_outcome --
 -- An ended job says something else than the outcome of its last generation.
 SELECT request_id,
@@ -124,7 +151,7 @@ WHERE job.settled_at IS NOT NULL AND job.webhook_url IS NOT NULL
 
 -- stuck --
 -- Work stands still: a job done and not closed, closed and not settled, or with work left that nobody has begun.
--- While anybody works at all, a job may be waiting its turn; a CSV that never arrived is waited for an hour.
+-- While anybody works at all, a job may be waiting its turn; a CSV that never arrived is waited for two hours.
 WITH long_ago AS (
     SELECT now() - interval '1 minute'
            * coalesce(nullif(current_setting('imagejobs.stuck_after_minutes', true), '')::float, 10) AS moment
@@ -156,5 +183,5 @@ CROSS JOIN LATERAL (
     FROM compressed_images AS image WHERE image.request_id = job.request_id AND image.status = 'PENDING'
 ) AS moved
 WHERE job.finalizable_at IS NULL AND NOT busy.anybody
-  AND moved.moment < long_ago.moment - CASE WHEN job.source_version IS NULL THEN interval '1 hour'
+  AND moved.moment < long_ago.moment - CASE WHEN job.source_version IS NULL THEN interval '2 hours'
                                             ELSE interval '0' END;

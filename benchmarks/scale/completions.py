@@ -241,6 +241,7 @@ def _insert_job(database: Database, host: str, rows: int) -> UUID:
         "webhook_url": None,
         "idempotency_key": None,
         "upload_sha256": None,
+        "daily_images": None,
     }
     database.execute("insert_job", job)
     with connect(host) as connection, connection.cursor() as cursor:

@@ -10,23 +10,38 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from imagejobs import web_page
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
 from imagejobs.destination_settings import destinations
 from imagejobs.errors import LimitExceeded, RequestError, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
-from imagejobs.http import allowance, answer, base_url, body, openapi_yaml, owner, page_limit, page_start
+from imagejobs.http import (
+    allowance,
+    answer,
+    base_url,
+    body,
+    event_start,
+    openapi_yaml,
+    owner,
+    page_limit,
+    page_start,
+    redirect,
+    status_filter,
+)
+from imagejobs.jobs import IMAGE_STATUSES, JOB_STATUSES
+from imagejobs.limits import MAX_PAGE_IMAGES, MAX_PAGE_JOBS
 from imagejobs.metrics import Metric, emit
 from imagejobs.queues import Queue
-from imagejobs.steps import api
+from imagejobs.steps import api, look
 from imagejobs.steps.control import Control
-from imagejobs.upload_form import parse_upload_form
+from imagejobs.upload_form import parse_fields, parse_upload_form
 from imagejobs.usage import count_request
 
 logger = Logger()
 app = APIGatewayRestResolver()
 
-ANONYMOUS = frozenset({"/health", "/openapi.yaml"})
+ANONYMOUS = frozenset({"/", "/web/{version}/{file}", "/health", "/openapi.yaml"})
 
 
 @cache
@@ -62,12 +77,24 @@ def job_of(request_id: str) -> UUID:
 
 def limit_rate(resolver: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Response[str]:
     """Count the request first, but for those that anybody may send."""
-    if resolver.current_event.path not in ANONYMOUS:
+    if resolver.current_event.resource not in ANONYMOUS:
         count_request(database(), allowance(resolver.current_event))
     return next_middleware(resolver)
 
 
 app.use(middlewares=[limit_rate])
+
+
+@app.get("/")
+def page() -> Response[str]:
+    """The page for people."""
+    return web_page.page(app.current_event)
+
+
+@app.get("/web/<version>/<file>")
+def web_file(version: str, file: str) -> Response[str]:
+    """A style, module or picture of the page."""
+    return web_page.file(version, file) or no_route()
 
 
 @app.get("/health")
@@ -100,29 +127,90 @@ def upload() -> Response[str]:
     return answer(HTTPStatus.ACCEPTED, {"request_id": str(request_id)}, {"Location": location})
 
 
+@app.post("/uploads")
+def uploads() -> Response[str]:
+    """Take a CSV that goes to S3 by itself; 201 with the form that it is sent by."""
+    event = app.current_event
+    opened = api.open_upload(
+        database(),
+        bucket(),
+        allowance=allowance(event),
+        fields=parse_fields(event.headers.get("content-type"), body(event)),
+        destinations=destinations(),
+        idempotency_key=event.headers.get("idempotency-key"),
+    )
+    logger.info("upload_opened", request_id=opened["request_id"], owner=owner(event))
+    return answer(HTTPStatus.CREATED, opened, {"Location": f"{base_url(event)}/job/status/{opened['request_id']}"})
+
+
+@app.get("/jobs")
+def jobs() -> Response[str]:
+    """One page of the caller's jobs, newest first."""
+    event = app.current_event
+    status = status_filter(event, JOB_STATUSES)
+    page = look.list_jobs(
+        database(),
+        owner=owner(event),
+        statuses=[status] if status else JOB_STATUSES,
+        after=event.get_query_string_value("after"),
+        limit=page_limit(event, default=50, maximum=MAX_PAGE_JOBS),
+        base_url=base_url(event),
+    )
+    return answer(HTTPStatus.OK, page)
+
+
 @app.get("/job/status/<request_id>")
 def status(request_id: str) -> Response[str]:
     """How far a job is."""
     event, job_id = app.current_event, job_of(request_id)
-    job = api.job_status(database(), owner=owner(event), request_id=job_id, base_url=base_url(event))
+    job = look.job_status(database(), owner=owner(event), request_id=job_id, base_url=base_url(event))
     return answer(HTTPStatus.OK, job)
 
 
 @app.get("/job/<request_id>/result")
 def result(request_id: str) -> Response[str]:
     """Redirect to the finished CSV."""
-    job_id = job_of(request_id)
-    link = api.result_link(database(), bucket(), owner=owner(app.current_event), request_id=job_id)
-    return answer(HTTPStatus.SEE_OTHER, {"url": link}, {"Location": link})
+    event, job_id = app.current_event, job_of(request_id)
+    link = look.result_link(database(), bucket(), owner=owner(event), request_id=job_id)
+    return redirect(event, link, "text/csv")
 
 
 @app.get("/job/<request_id>/images")
 def images(request_id: str) -> Response[str]:
     """One page of a job's images."""
     event, job_id = app.current_event, job_of(request_id)
-    start, limit = page_start(event), page_limit(event)
-    page = api.list_images(database(), owner=owner(event), request_id=job_id, after=start, limit=limit)
+    page = look.list_images(
+        database(),
+        owner=owner(event),
+        request_id=job_id,
+        status=status_filter(event, IMAGE_STATUSES),
+        after=page_start(event),
+        limit=page_limit(event, default=100, maximum=MAX_PAGE_IMAGES),
+    )
     return answer(HTTPStatus.OK, page)
+
+
+@app.get("/job/<request_id>/events")
+def events(request_id: str) -> Response[str]:
+    """The images that became terminal since the caller last asked."""
+    event, job_id = app.current_event, job_of(request_id)
+    page = look.list_events(
+        database(),
+        owner=owner(event),
+        request_id=job_id,
+        after=event_start(event),
+        limit=page_limit(event, default=100, maximum=MAX_PAGE_IMAGES),
+        base_url=base_url(event),
+    )
+    return answer(HTTPStatus.OK, page)
+
+
+@app.get("/job/<request_id>/deliveries")
+def deliveries(request_id: str) -> Response[str]:
+    """The attempts at a job's webhooks."""
+    job_id = job_of(request_id)
+    attempts = look.list_deliveries(database(), owner=owner(app.current_event), request_id=job_id)
+    return answer(HTTPStatus.OK, attempts)
 
 
 @app.post("/job/<request_id>/retry")
@@ -154,7 +242,7 @@ def redeliver(request_id: str) -> Response[str]:
 
 
 @app.not_found
-def no_route(_error: Exception) -> Response[str]:
+def no_route(_error: Exception | None = None) -> Response[str]:
     """Answer for a path that is not in the API."""
     return answer(HTTPStatus.NOT_FOUND, {"code": "route_not_found", "message": "There is no such path in this API."})
 

@@ -45,6 +45,7 @@ def upload(database: Database, bucket: Bucket, body: bytes, **columns: Any) -> t
         "webhook_url": None,
         "idempotency_key": None,
         "upload_sha256": None,
+        "daily_images": None,
     }
     database.execute("insert_job", {**job, **columns})
     return request_id, ObjectVersion(key, bucket.put(key, body, "text/csv"))
@@ -59,7 +60,7 @@ def job_of(database: Database, request_id: UUID) -> dict[str, Any]:
 
 def images_of(database: Database, request_id: UUID) -> list[dict[str, Any]]:
     """The job's images in the sheet's order."""
-    everything = {"request_id": request_id, "after_row": 0, "after_position": 0, "limit": 1_000_000}
+    everything = {"request_id": request_id, "after_row": 0, "after_position": 0, "status": None, "limit": 1_000_000}
     return database.fetch_all("list_images", everything)
 
 

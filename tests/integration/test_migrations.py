@@ -321,10 +321,15 @@ OUTCOME = """
 INSERT INTO job_outcome (request_id, generation, status)
 VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 1, 'COMPLETED');
 """
+EVENT = """
+INSERT INTO job_event (request_id, last_number, image_ids)
+VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 2, ARRAY['4f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10']::uuid[]);
+"""
 USAGE = """
 INSERT INTO caller_usage (owner, day, images) VALUES ('shop', '2026-11-22', 0);
 INSERT INTO caller_rate (owner, minute, requests) VALUES ('shop', now(), 1);
 """
+KEYS = "url_key = gen_random_uuid(), content_key = gen_random_uuid()"
 LEASED = "lease_token = gen_random_uuid(), leased_until = now()"
 
 ILLEGAL = [
@@ -347,8 +352,17 @@ ILLEGAL = [
     ("job_request", "images_completed = 1, images_kept = 2"),
     ("job_request", "first_attempt = 0"),
     ("job_request", "images_completed = 1, images_unchanged = 2"),
+    ("job_request", "images_completed = 1, images_reused = 2"),
+    ("job_request", "images_completed = 2, images_reused = 1, images_credited = 2"),
     ("job_request", "idempotency_key = 'a'"),
     ("job_request", "upload_sha256 = 'a'"),
+    ("job_request", "daily_images = -1"),
+    ("job_request", "event_count = -1"),
+    ("job_event", "image_ids = '{}'"),
+    ("job_event", "last_number = 501, image_ids = array_fill(gen_random_uuid(), ARRAY[501])"),
+    ("job_event", "last_number = 0"),
+    ("job_request", "report_key = 'reports/a-1.html'"),
+    ("job_request", "report_version = 'v1'"),
     ("caller_usage", "images = -1"),
     ("caller_rate", "requests = 0"),
     ("job_outcome", "generation = 0"),
@@ -379,6 +393,16 @@ ILLEGAL = [
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 'NaN'"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 99.99".replace("smaller", "unchanged")),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, content = 'drawing'"),
+    ("compressed_images", "perceptual_hash = 1"),
+    ("compressed_images", f"{KEYS}"),
+    ("compressed_images", f"status = 'FAILED', {TOLD}, {KEYS}"),
+    ("compressed_images", f"status = 'FAILED', {TOLD}, reused = 'same_content'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, reused = 'unchanged'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, url_key = gen_random_uuid()"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, content_key = gen_random_uuid()"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, etag = 'a'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, last_modified = 'a'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, validated_url = 'a'"),
     ("compressed_images", "lease_token = gen_random_uuid()"),
     ("compressed_images", "leased_until = now()"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, {LEASED}"),
@@ -404,7 +428,13 @@ LEGAL = [
         "job_request",
         "images_completed = 2, images_unchanged = 2, images_kept = 2, first_attempt = 2, cancelled_at = now()",
     ),
+    (
+        "job_request",
+        "images_completed = 2, images_reused = 2, images_credited = 1, counted_on = NULL",
+    ),
     ("job_request", "idempotency_key = 'a', upload_sha256 = 'b'"),
+    ("job_event", "last_number = 500, image_ids = array_fill(gen_random_uuid(), ARRAY[500])"),
+    ("job_request", "report_key = 'reports/a-1.html', report_version = 'v1'"),
     ("job_outcome", "generation = 2, status = 'FAILED', error_message = 'cancelled'"),
     ("compressed_images", LEASED),
     ("compressed_images", f"status = 'COMPLETED', {DONE}"),
@@ -412,9 +442,12 @@ LEGAL = [
         "compressed_images",
         f"status = 'COMPLETED', {DONE}, encoder = 'avif', cpu_ms = 5".replace("smaller", "converted"),
     ),
-    ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 75, content = 'photograph'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 75, content = 'photograph', perceptual_hash = -1"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 100".replace("smaller", "unchanged")),
     ("compressed_images", f"status = 'FAILED', {TOLD}"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, reused = 'not_modified'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, {KEYS}, reused = 'same_content', etag = 'a'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, {KEYS}, last_modified = 'a', validated_url = 'b'"),
     ("compressed_images", "same_as_row_number = 1, same_as_position = 1, position = 2"),
     ("webhook_delivery", "outcome = 'exhausted', status_code = 500"),
 ]
@@ -424,8 +457,8 @@ KEYED = """
 INSERT INTO job_request (request_id, owner, source_key, idempotency_key, upload_sha256)
 VALUES ('5f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 'shop', 'uploads/keyed.csv', 'key-1', 'a');
 """
-BELONGINGS = ["compressed_images", "row_error", "webhook_delivery", "job_outcome"]
-EVERYTHING = JOB + IMAGE + ROW_ERROR + DELIVERY + OUTCOME + USAGE
+BELONGINGS = ["compressed_images", "row_error", "webhook_delivery", "job_outcome", "job_event"]
+EVERYTHING = JOB + IMAGE + ROW_ERROR + DELIVERY + OUTCOME + EVENT + USAGE
 
 
 def refusals_of(connect):
@@ -470,10 +503,12 @@ def test_every_legal_state_is_let_in(connect):
         IMAGE,
         DELIVERY,
         OUTCOME,
+        EVENT,
         KEYED,
         IMAGE.replace("3f0c9e5e", "4f0c9e5e"),
         DELIVERY.replace("3f0c9e5e", "4f0c9e5e").replace("evt_1", "evt_2"),
         OUTCOME.replace("3f0c9e5e", "4f0c9e5e"),
+        EVENT.replace("3f0c9e5e", "4f0c9e5e"),
     ],
     ids=[
         "same job",
@@ -481,10 +516,12 @@ def test_every_legal_state_is_let_in(connect):
         "same image",
         "same attempt",
         "same generation",
+        "same number",
         "same key of the same owner",
         "image of no job",
         "attempt of no job",
         "outcome of no job",
+        "event of no job",
     ],
 )
 def test_no_row_comes_twice_or_without_its_job(connect, statement):

@@ -41,7 +41,7 @@ PURE_MODULES = sorted(
 )
 USE_CASES = sorted(name for name in MODULES if name.startswith("imagejobs.steps."))
 # Use cases beside the one that a handler is named after.
-FURTHER_USE_CASES = {"api": {"imagejobs.steps.control"}}
+FURTHER_USE_CASES = {"api": {"imagejobs.steps.control", "imagejobs.steps.look"}}
 BENEATH = sorted(MODULES.keys() - USE_CASES - {"imagejobs", "imagejobs.steps"})
 # What does work outside the process, keeps state, or writes logs.
 IMPURE = {"aws_lambda_powertools", "boto3", "botocore", "logging", "psycopg2", "requests", "urllib3"}
@@ -78,8 +78,8 @@ LOADED = {
 LOADED_OF_OURS = {
     "authorize": "callers",
     "api": "addresses bucket database destination_settings destinations errors executions form_fields gzip_stream"
-    " hosts http jobs metrics options queries queues sheet sheet_layout steps.api steps.control upload_form url_cell"
-    " usage",
+    " hosts http jobs metrics options queries queues sheet sheet_layout steps.api steps.control steps.look"
+    " upload_form url_cell usage",
     "fan_out": "addresses bucket database destination_settings destinations errors executions form_fields"
     " gzip_stream hosts jobs metrics options queries queues sheet sheet_layout steps.fan_out url_cell usage",
     "compress": "addresses bucket codec database destination_settings destinations errors executions fetch form_fields"

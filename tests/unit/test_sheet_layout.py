@@ -246,8 +246,8 @@ def test_an_export_comes_back_with_new_urls_and_nothing_else_changed(preset):
 def test_a_mapped_sheet_without_a_preset_gets_the_columns_beside_it():
     written = table(finished(f"{OWN_HEADER}vase,=1,{A},\ngift,Gift,,\n", columns=OWN).decode())
 
-    assert written[1] == ["vase", "'=1", A, "", f"{A}.new", "COMPLETED", "", "9", "4"]
-    assert written[2] == ["gift", "Gift", "", "", "", "", "", "", ""]
+    assert written[1] == ["vase", "'=1", A, "", f"{A}.new", "COMPLETED", "", "9", "4", "0"]
+    assert written[2] == ["gift", "Gift", *[""] * 8]
 
 
 def test_new_urls_may_replace_old_ones_in_any_sheet():

@@ -8,6 +8,7 @@ nothing. A kept connection stays with the address that was checked. urllib3 is u
 
 import http.client
 import logging
+import re
 import ssl
 import string
 import time
@@ -58,9 +59,34 @@ REQUESTS_PER_HOST = 8
 # Kept connections, idle ones included, stay at 256: a quarter of the 1,024 file descriptors that Lambda gives.
 KEPT_HOSTS = 32
 
+# RFC 9110, section 8.8.3, without its bytes beyond ASCII; what is longer is not kept.
+_ENTITY_TAG = re.compile(r'(W/)?"[!#-~]{0,256}"')
+_MAX_DATE_CHARACTERS = 40
+
 _GET_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
 # Hours lie between two webhooks to one host; a connection kept so long would be dead on its next use.
 _POST_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """By what an origin can be asked whether an image has changed (RFC 9110, section 8.8); one of the two.
+
+    Attributes:
+        url: Whose they are: where redirects led to, not where they began. Nobody else is asked by them.
+        etag: The entity tag as sent, weak ones too: If-None-Match compares weakly (section 13.1.2).
+        last_modified: The HTTP date as sent, where there is no entity tag, which would overrule it (section 13.1.3).
+    """
+
+    url: str
+    etag: str | None
+    last_modified: str | None
+
+    def precondition(self) -> dict[str, str]:
+        """The header of a request that is to be answered in full only if there is something new."""
+        if self.etag:
+            return {"If-None-Match": self.etag}
+        return {"If-Modified-Since": self.last_modified} if self.last_modified else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +96,12 @@ class Fetched:
     Attributes:
         body: Possibly empty.
         content_type: The header as sent, never to be trusted; None without one.
+        validators: None when the origin gave none that may be relied on.
     """
 
     body: bytes
     content_type: str | None
+    validators: Validators | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +134,19 @@ class Fetcher:
         # Below ERROR, urllib3 logs URLs with their queries, which may hold signatures and tokens.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
 
-    def get(self, url: str, *, max_bytes: int, timeout_seconds: float) -> Fetched:
+    def get(
+        self, url: str, *, max_bytes: int, timeout_seconds: float, known: Validators | None = None
+    ) -> Fetched | None:
         """Download an image, over at most `MAX_REDIRECTS` redirects, each checked as the first URL is.
 
         Args:
             url: As the caller wrote it.
             max_bytes: Cap on the body.
             timeout_seconds: Wall clock for all of it: look-ups, redirects, headers and body.
+            known: Of the image that the caller has of this URL, which then need not be sent again.
+
+        Returns:
+            The image; None when its origin says that what is known has not changed.
 
         Raises:
             UrlRefused: The URL, or an address behind it or behind a redirect, is not to be contacted.
@@ -125,9 +159,14 @@ class Fetcher:
         step = url
         for _ in range(1 + MAX_REDIRECTS):
             target = check_url(step, self._destinations)
-            with self._rests.kept(target), self._exchange("GET", target, deadline, headers=_GET_HEADERS) as response:
+            precondition = known.precondition() if known and known.url == step else {}
+            headers = {**_GET_HEADERS, **precondition}
+            with self._rests.kept(target), self._exchange("GET", target, deadline, headers=headers) as response:
+                if precondition and response.status == 304:
+                    response.read(MAX_DISCARDED_BYTES)  # which has none, and gives the connection back
+                    return None
                 if response.status not in REDIRECT_STATUSES:
-                    return _read_image(response, target, max_bytes)
+                    return _read_image(response, target, max_bytes, _validators(response, step))
                 step = _redirect_url(response, step, target)
         raise OriginRefused(
             f"The URL {target.shown} was reached by {MAX_REDIRECTS} redirects and leads on to another; "
@@ -370,14 +409,33 @@ def _seconds_left(deadline: float) -> float:
     return left
 
 
-def _read_image(response: BaseHTTPResponse, target: Target, max_bytes: int) -> Fetched:
+def _read_image(response: BaseHTTPResponse, target: Target, max_bytes: int, validators: Validators | None) -> Fetched:
     _require_success(response, target)
     # What was asked for is identity; a coded body is a decompression bomb, or a server that does not listen.
     if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise OriginRefused(
             f"The origin sent {target.shown} with a Content-Encoding, although asked for the plain bytes."
         )
-    return Fetched(_read_body(response, target, max_bytes), response.headers.get("Content-Type"))
+    return Fetched(_read_body(response, target, max_bytes), response.headers.get("Content-Type"), validators)
+
+
+def _validators(response: BaseHTTPResponse, url: str) -> Validators | None:
+    """Those that may be relied on: what is no entity tag, or a date that is not a strong validator, is not kept."""
+    etag, last_modified = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
+    if _ENTITY_TAG.fullmatch(etag):
+        return Validators(url, etag, None)
+    if len(last_modified) <= _MAX_DATE_CHARACTERS and _is_strong(last_modified, response.headers.get("Date", "")):
+        return Validators(url, None, last_modified)
+    return None
+
+
+def _is_strong(last_modified: str, date: str) -> bool:
+    """Whether the image cannot have changed twice in the second that it was sent in (RFC 9110, section 8.8.2.2)."""
+    try:
+        age = parsedate_to_datetime(date).replace(tzinfo=UTC) - parsedate_to_datetime(last_modified).replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return age.total_seconds() >= 1
 
 
 def _require_success(response: BaseHTTPResponse, target: Target) -> None:

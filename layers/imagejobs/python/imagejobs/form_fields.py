@@ -10,14 +10,15 @@ from imagejobs import errors
 _YES_OR_NO = {"true": True, "false": False}
 
 
-def option(default: object, read: Callable[[str], object]) -> Any:  # noqa: ANN401 as `dataclasses.field` itself
+def option(default: object, read: Callable[[str], object], **marks: object) -> Any:  # noqa: ANN401 as `dataclasses.field` itself
     """A field of `FormFields`.
 
     Args:
         default: Its value when it is not given; None for no value.
+        marks: What else the field's metadata says.
         read: From its text; raises ValueError with what is allowed. Takes what `str` makes of a value, too.
     """
-    return dataclasses.field(default=default, metadata={"read": read})
+    return dataclasses.field(default=default, metadata={"read": read, **marks})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
@@ -23,6 +24,8 @@ DROP_NAMESPACE = UUID("8f1d2a52-6f0e-5a0b-9a57-0d6c2b6e7f11")
 
 _IMAGE_PLACE = re.compile(r"/([0-9]{1,9})-([0-9]{1,9})-[0-9a-f]{16}\.[a-z]+$")
 
+JOB_STATUSES = ("PENDING", "PROCESSING", "COMPLETED", "FAILED")
+IMAGE_STATUSES = ("PENDING", "COMPLETED", "FAILED")
 TERMINAL = frozenset({"COMPLETED", "FAILED"})
 CANCELLED_MESSAGE = "cancelled"
 CANCELLED_IMAGE_MESSAGE = "The job was cancelled before this image was done."
@@ -38,6 +41,7 @@ class Drop:
         options: How to compress, as fields.
         layout: What it looks like, as fields.
         webhook_url: Where the job reports, if anywhere.
+        daily_images: Images a day that the owner may have.
     """
 
     source: ObjectVersion
@@ -45,6 +49,7 @@ class Drop:
     options: Mapping[str, str]
     layout: Mapping[str, str]
     webhook_url: str | None
+    daily_images: int | None = None
 
 
 def owned_job(database: Database, owner: str, request_id: UUID) -> Row:
@@ -84,6 +89,7 @@ def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
         "webhook_url": drop.webhook_url,
         "idempotency_key": None,
         "upload_sha256": None,
+        "daily_images": drop.daily_images,
     }
     database.execute("insert_job", job)
     return request_id
@@ -164,6 +170,32 @@ def image_place(key: str) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
+def job_document(job: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+    """A job as its owner reads it, wherever the API tells of one.
+
+    Args:
+        job: Its row.
+        base_url: The API's public URL, without a slash at its end.
+    """
+    return {
+        "request_id": str(job["request_id"]),
+        "status": job["status"],
+        "created_at": timestamp(job["created_at"]),
+        "updated_at": timestamp(job["updated_at"]),
+        "completion_percentage": job["completion_percentage"],
+        "error_message": job["error_message"],
+        "generation": job["generation"],
+        **totals(job),
+        "sheet": job["sheet_found"],
+        "result_url": result_url(base_url, job),
+    }
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment as users read it: RFC 3339, in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def totals(job: Mapping[str, Any]) -> dict[str, int | None]:
     """The counts of a job as users read them; None before every row is staged."""
     return {
@@ -173,6 +205,7 @@ def totals(job: Mapping[str, Any]) -> dict[str, int | None]:
         "images_completed": job["images_completed"],
         "images_failed": job["images_failed"],
         "images_unchanged": job["images_unchanged"],
+        "images_reused": job["images_reused"],
         "bytes_before": job["bytes_before"],
         "bytes_after": job["bytes_after"],
     }

@@ -1,7 +1,7 @@
 """Steps `api`, `fan_out` and `compress`: how a job's images are to be compressed, as form fields say it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from imagejobs.form_fields import FormFields, option, read_choice, read_number, read_yes_or_no
 
@@ -33,6 +33,7 @@ class CompressionOptions(FormFields):
         background: Colour behind transparent pixels where the format has none, "rrggbb" in hexadecimal.
         keep_metadata: Whether the names of author and owner of the rights stay; all else never does.
         keep_wide_gamut: Whether colours beyond sRGB stay, with their profile.
+        reuse: Whether an image that did not change since an earlier job of the caller becomes what it became there.
 
     Raises:
         OptionInvalid: A value is out of its range.
@@ -47,3 +48,8 @@ class CompressionOptions(FormFields):
     keep_metadata: bool = option(False, read_yes_or_no)  # noqa: FBT003 a default
     keep_wide_gamut: bool = option(False, read_yes_or_no)  # noqa: FBT003 a default
     min_quality: int | None = option(None, read_number(1, 100))
+    reuse: bool = option(True, read_yes_or_no, codes=False)  # noqa: FBT003 a default
+
+
+CODING_OPTIONS = frozenset(each.name for each in fields(CompressionOptions) if each.metadata.get("codes", True))
+"""Those on which the bytes of an image depend."""

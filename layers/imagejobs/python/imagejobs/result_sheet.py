@@ -11,7 +11,7 @@ from imagejobs.gzip_stream import packed
 from imagejobs.sheet import SheetForm, SheetRow
 from imagejobs.url_cell import with_urls
 
-RESULT_COLUMNS = ("Output Image Urls", "Status", "Error", "Bytes Before", "Bytes After")
+RESULT_COLUMNS = ("Output Image Urls", "Status", "Error", "Bytes Before", "Bytes After", "Images Reused")
 
 _CHUNK_CHARACTERS = 65_536
 
@@ -28,12 +28,14 @@ class ImageOutcome:
         error: Why it failed, a sentence; None means that it is completed.
         bytes_before: Size of the original in bytes; None when it is not known.
         bytes_after: Size of the compressed image in bytes; None when there is none.
+        is_reused: Whether it is what an earlier image became, since it did not change.
     """
 
     output_url: str | None
     error: str | None
     bytes_before: int | None
     bytes_after: int | None
+    is_reused: bool = False
 
 
 Result = tuple[SheetRow, Sequence[ImageOutcome]]
@@ -124,6 +126,7 @@ def _result_cells(row: SheetRow, outcomes: Sequence[ImageOutcome]) -> tuple[str,
         row.error.message if row.error else _errors(outcomes),
         _sum([outcome.bytes_before for outcome in completed]),
         _sum([outcome.bytes_after for outcome in completed]),
+        str(sum(outcome.is_reused for outcome in outcomes)) if outcomes else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""api: takes uploads and answers for jobs.
+"""api: takes uploads.
 
 An upload's job row is written before its CSV is stored: the S3 event must find its job.
 """
@@ -8,10 +8,9 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import BytesIO
-from itertools import accumulate
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,19 +19,18 @@ from aws_lambda_powertools import Logger
 from psycopg2.extras import Json
 
 from imagejobs.addresses import check_url
-from imagejobs.bucket import RESULT_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
+from imagejobs.bucket import UPLOAD_FORM_SECONDS, UPLOAD_PREFIX, Bucket
 from imagejobs.database import Database, Row, Transaction
 from imagejobs.destinations import Destinations
 from imagejobs.errors import (
     IdempotencyKeyReused,
     RequestIdInvalid,
     RequestInvalid,
-    ResultNotReady,
     SheetTooLarge,
 )
 from imagejobs.form_fields import refuse_unknown
-from imagejobs.jobs import owned_job, result_url, totals
-from imagejobs.limits import MAX_PAGE_BYTES, MAX_UPLOAD_BYTES, SHEET_LIMITS
+from imagejobs.jobs import timestamp
+from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
 from imagejobs.options import CompressionOptions
 from imagejobs.sheet import check_sheet
 from imagejobs.sheet_layout import SheetLayout
@@ -69,21 +67,14 @@ def accept_upload(
         IdempotencyKeyReused: The key came with another form before.
         QuotaExceeded: The sheet names more images than are left of the caller's day.
     """
-    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise RequestInvalid("The header Idempotency-Key has 1 to 255 ASCII characters without spaces, such as a UUID.")
-    options, layout, webhook_url, images = _check_form(form, destinations)
-    request_id = uuid4()
-    job: Row = {
-        "request_id": request_id,
-        "owner": allowance.owner,
-        "source_key": f"{UPLOAD_PREFIX}{request_id}.csv",
-        "source_version": None,
-        "options": Json(options.to_fields()),
-        "layout": Json(layout.to_fields()),
-        "webhook_url": webhook_url,
-        "idempotency_key": idempotency_key,
-        "upload_sha256": _form_sha256(form) if idempotency_key else None,
-    }
+    if len(form.file) > MAX_UPLOAD_BYTES:
+        raise SheetTooLarge(
+            f"The file has {len(form.file):,} bytes; an upload may have {MAX_UPLOAD_BYTES:,}. "
+            "Send a larger file by the form that POST /uploads answers, or drop it into the bucket's drop/ folder."
+        )
+    file_sha256 = hashlib.sha256(form.file).hexdigest()
+    job = _new_job(allowance.owner, form.fields, file_sha256, destinations, idempotency_key)
+    images = check_sheet(partial(BytesIO, form.file), SHEET_LIMITS, SheetLayout.among(form.fields))
     database.transact(partial(_insert_job, job, allowance, images))
     if idempotency_key:
         job = _job_of_key(database, job)
@@ -99,28 +90,80 @@ def _insert_job(job: Row, allowance: Allowance, images: int, transaction: Transa
         reserve_images(transaction, allowance.owner, allowance.daily_images, images)
 
 
-def _check_form(
-    form: UploadForm, destinations: Destinations
-) -> tuple[CompressionOptions, SheetLayout, str | None, int]:
-    """The form's options, layout and webhook URL, and the number of images that its CSV names."""
-    if len(form.file) > MAX_UPLOAD_BYTES:
-        raise SheetTooLarge(
-            f"The file has {len(form.file):,} bytes; an upload may have {MAX_UPLOAD_BYTES:,}. "
-            "Drop a larger file into the bucket's drop/ folder instead."
-        )
-    fields = dict(form.fields)
+def open_upload(
+    database: Database,
+    bucket: Bucket,
+    *,
+    allowance: Allowance,
+    fields: Mapping[str, str],
+    destinations: Destinations,
+    idempotency_key: str | None = None,
+) -> dict[str, Any]:
+    """Write a job whose CSV its caller sends to S3 by itself: its version that arrives first is the job.
+
+    Nobody has seen the CSV yet, so that the fan-out checks it and counts its images. A job whose CSV never arrives is
+    ended by the sweeper.
+
+    Args:
+        database: Where the job row goes.
+        bucket: Where the CSV will come.
+        allowance: The caller, and what it may use.
+        fields: Options and `webhook_url`.
+        destinations: Whom the webhook may be sent to.
+        idempotency_key: The caller's own name for this upload; sent again with the same fields, it is the same job, and
+            the form is a new one.
+
+    Returns:
+        `request_id`; `url` and `fields` of the form; `expires_at`, when it is good no longer.
+
+    Raises:
+        OptionInvalid, RequestInvalid, UrlRefused: What the caller must change.
+        IdempotencyKeyReused: The key came with other fields, or with a file, before.
+    """
+    job = _new_job(allowance.owner, fields, None, destinations, idempotency_key)
+    database.execute("insert_job", {**job, "daily_images": allowance.daily_images})
+    if idempotency_key:
+        job = _job_of_key(database, job)
+        database.execute("await_sheet", job)
+    expires_at = datetime.now(UTC) + timedelta(seconds=UPLOAD_FORM_SECONDS)
+    url, form_fields = bucket.upload_form(job["source_key"], SHEET_LIMITS.max_bytes)
+    request_id = str(job["request_id"])
+    return {"request_id": request_id, "url": url, "fields": form_fields, "expires_at": timestamp(expires_at)}
+
+
+def _new_job(
+    owner: str,
+    form_fields: Mapping[str, str],
+    file_sha256: str | None,
+    destinations: Destinations,
+    idempotency_key: str | None,
+) -> Row:
+    """The row of a job to be, its options and webhook checked; without `file_sha256` its CSV is still to come."""
+    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+        raise RequestInvalid("The header Idempotency-Key has 1 to 255 ASCII characters without spaces, such as a UUID.")
+    fields = dict(form_fields)
     webhook_url = fields.pop(WEBHOOK_URL_FIELD, "").strip() or None
     if webhook_url:
         check_url(webhook_url, destinations)
     refuse_unknown(fields, CompressionOptions, SheetLayout)
-    options, layout = CompressionOptions.among(fields), SheetLayout.among(fields)
-    return options, layout, webhook_url, check_sheet(partial(BytesIO, form.file), SHEET_LIMITS, layout)
+    request_id = uuid4()
+    return {
+        "request_id": request_id,
+        "owner": owner,
+        "source_key": f"{UPLOAD_PREFIX}{request_id}.csv",
+        "source_version": None,
+        "options": Json(CompressionOptions.among(fields).to_fields()),
+        "layout": Json(SheetLayout.among(fields).to_fields()),
+        "webhook_url": webhook_url,
+        "idempotency_key": idempotency_key,
+        "upload_sha256": _upload_sha256(form_fields, file_sha256) if idempotency_key else None,
+        "daily_images": None,
+    }
 
 
-def _form_sha256(form: UploadForm) -> str:
+def _upload_sha256(fields: Mapping[str, str], file_sha256: str | None) -> str:
     """What tells two uploads apart; not the request's body, whose multipart boundary is another one each time."""
-    content = [sorted(form.fields.items()), hashlib.sha256(form.file).hexdigest()]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([sorted(fields.items()), file_sha256]).encode()).hexdigest()
 
 
 def _job_of_key(database: Database, job: Mapping[str, Any]) -> Row:
@@ -157,82 +200,3 @@ def parse_request_id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise RequestIdInvalid("The request_id in the path is not a UUID such as POST /upload returns.") from None
-
-
-def job_status(database: Database, *, owner: str, request_id: UUID, base_url: str) -> dict[str, Any]:
-    """What `GET /job/status/<request_id>` answers.
-
-    Raises:
-        JobNotFound: Unknown, or another caller's.
-    """
-    job = owned_job(database, owner, request_id)
-    return {
-        "request_id": str(request_id),
-        "status": job["status"],
-        "created_at": _timestamp(job["created_at"]),
-        "updated_at": _timestamp(job["updated_at"]),
-        "completion_percentage": job["completion_percentage"],
-        "error_message": job["error_message"],
-        "generation": job["generation"],
-        **totals(job),
-        "sheet": job["sheet_found"],
-        "result_url": result_url(base_url, job),
-    }
-
-
-def result_link(database: Database, bucket: Bucket, *, owner: str, request_id: UUID) -> str:
-    """A presigned URL of the finished CSV that needs no token.
-
-    Raises:
-        JobNotFound: Unknown, or another caller's.
-        ResultNotReady: The job has not ended, or ended without a finished CSV.
-    """
-    job = owned_job(database, owner, request_id)
-    if not job["result_key"]:
-        raise ResultNotReady(
-            f"The job is {job['status']} and has no finished CSV"
-            + (f": {job['error_message']}" if job["error_message"] else " yet. Ask again when it has ended.")
-        )
-    name = job["result_key"].removeprefix(RESULT_PREFIX).rsplit("/", maxsplit=1)[-1]
-    return bucket.link(ObjectVersion(job["result_key"], job["result_version"]), name)
-
-
-def list_images(
-    database: Database, *, owner: str, request_id: UUID, after: tuple[int, int], limit: int
-) -> dict[str, Any]:
-    """One page of a job's images, in the sheet's order.
-
-    Args:
-        database: Where the images are.
-        owner: The caller's name.
-        request_id: The job.
-        after: Row number and position of the last image of the page before; (0, 0) for the first page.
-        limit: Images a page, 1 to `MAX_PAGE_IMAGES`; a page over `MAX_PAGE_BYTES` ends before that.
-
-    Returns:
-        `images`, and `next`: the `after` of the following page as "row-position", None on the last one.
-
-    Raises:
-        JobNotFound: Unknown, or another caller's.
-    """
-    owned_job(database, owner, request_id)
-    parameters = {
-        "request_id": request_id,
-        "after_row": after[0],
-        "after_position": after[1],
-        "limit": limit + 1,
-    }
-    rows = database.fetch_all("list_images", parameters)
-    page = _fitting([{**image, "image_id": str(image["image_id"])} for image in rows[:limit]])
-    following = f"{page[-1]['row_number']}-{page[-1]['position']}" if len(rows) > len(page) else None
-    return {"images": page, "next": following}
-
-
-def _fitting(images: list[Row]) -> list[Row]:
-    """As many of the images, from the first on, as Lambda answers at once: its answer is JSON with JSON in it."""
-    sizes = accumulate(len(json.dumps(json.dumps(image))) for image in images)
-    return [image for image, size_bytes in zip(images, sizes, strict=True) if size_bytes <= MAX_PAGE_BYTES]
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -59,7 +59,7 @@ class FanOut:
         max_images_out: Images of one job that may be sent and not done; more are sent when half of them are.
         finalizer: Ends jobs that have no image to wait for.
         drop_owner: The caller that dropped files belong to.
-        drop_daily_images: Images a day that dropped files may have; those of uploads were counted by the API.
+        drop_daily_images: Images a day that dropped files may have.
         default_webhook_url: Where jobs from dropped files report unless their metadata says; may be empty.
         destinations: Whom the webhook of a dropped file may be sent to.
     """
@@ -138,7 +138,7 @@ class FanOut:
             refusal = refusal or error.message
         if len(source.key.encode()) > MAX_DROP_KEY_BYTES:
             refusal = f"The object's key is longer than {MAX_DROP_KEY_BYTES:,} bytes; its result could not be named."
-        job = Drop(source, self.drop_owner, options, layout, webhook_url)
+        job = Drop(source, self.drop_owner, options, layout, webhook_url, self.drop_daily_images)
         request_id = insert_drop(self.database, self.bucket, job)
         if refusal:
             refuse_sheet(self.database, request_id, source.version, refusal)
@@ -175,7 +175,7 @@ class FanOut:
                         chunk = _Chunk(job["request_id"])
         lease.keep()
         totals = {**asdict(counts), "sheet_found": Json(_found(sheet.form, separators))}
-        self.database.transact(partial(_declare, job, totals, chunk, self.drop_daily_images))
+        self.database.transact(partial(_declare, job, totals, chunk))
 
     def _open(self, source: ObjectVersion, lease: "Lease") -> BinaryIO:
         return cast("BinaryIO", _Kept(self.bucket.open(source), lease))
@@ -331,20 +331,14 @@ def _stage_chunk(job: Mapping[str, Any], row_number: int, chunk: _Chunk, transac
         chunk.copy(transaction)
 
 
-def _declare(
-    job: Mapping[str, Any],
-    totals: Mapping[str, Any],
-    chunk: _Chunk,
-    drop_daily_images: int,
-    transaction: Transaction,
-) -> None:
+def _declare(job: Mapping[str, Any], totals: Mapping[str, Any], chunk: _Chunk, transaction: Transaction) -> None:
     """The last chunk and the totals; from here on rows may be sent. Safe to repeat."""
     _stage_chunk(job, totals["rows_total"], chunk, transaction)
     declared = transaction.execute("declare_totals", {**_lease_of(job), **totals})
     if declared:
         transaction.execute("mark_repeated_urls", {"request_id": job["request_id"]})
-    if declared and job["source_key"].startswith(DROP_PREFIX):
-        reserve_images(transaction, job["owner"], drop_daily_images, totals["images_total"])
+    if declared and job["daily_images"] is not None:
+        reserve_images(transaction, job["owner"], job["daily_images"], totals["images_total"])
 
 
 def _image_lines(request_id: UUID, row: SheetRow) -> Iterator[str]:

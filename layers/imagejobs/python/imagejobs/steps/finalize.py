@@ -230,6 +230,7 @@ class Closer:
                     "request_id": request_id,
                     "after_row": after[0],
                     "after_position": after[1],
+                    "status": None,
                     "limit": PAGE_IMAGES,
                 },
             )
@@ -284,6 +285,7 @@ def _outcome(image: Row) -> ImageOutcome:
         error=image["error_message"],
         bytes_before=image["bytes_before"],
         bytes_after=image["bytes_after"],
+        is_reused=image["reused"] is not None,
     )
 
 

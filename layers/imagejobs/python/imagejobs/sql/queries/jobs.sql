@@ -1,14 +1,19 @@
 -- insert_job --
 -- A repeat changes nothing: an upload's id is new with it, a dropped file's is derived from its version.
 INSERT INTO job_request (request_id, owner, source_key, source_version, options, layout, webhook_url,
-                         idempotency_key, upload_sha256)
+                         idempotency_key, upload_sha256, daily_images)
 VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(layout)s, %(webhook_url)s,
-        %(idempotency_key)s, %(upload_sha256)s)
+        %(idempotency_key)s, %(upload_sha256)s, %(daily_images)s)
 ON CONFLICT DO NOTHING;
 
 -- find_upload --
 SELECT request_id, source_key, source_version, upload_sha256 FROM job_request
 WHERE owner = %(owner)s AND idempotency_key = %(idempotency_key)s;
+
+-- await_sheet --
+-- Another form was given out for it: the time in which the sheet must come begins anew.
+UPDATE job_request SET updated_at = now()
+WHERE request_id = %(request_id)s AND source_version IS NULL AND finalizable_at IS NULL;
 
 -- delete_pending_job --
 -- An upload with a key stays: its caller repeats it, and another request may be doing so now.
@@ -25,6 +30,16 @@ SELECT * FROM job_request WHERE request_id = %(request_id)s;
 
 -- get_owned_job --
 SELECT * FROM job_request WHERE request_id = %(request_id)s AND owner = %(owner)s;
+
+-- list_jobs --
+-- Keyset paging, newest first; each status by itself, so that as few rows are read of one as of all.
+SELECT job.* FROM unnest(%(statuses)s) AS wanted (status) CROSS JOIN LATERAL (
+    SELECT * FROM job_request
+    WHERE owner = %(owner)s AND status = wanted.status
+      AND (created_at, request_id) < (%(before_created_at)s, %(before_request_id)s)
+    ORDER BY created_at DESC, request_id DESC LIMIT %(limit)s
+) AS job
+ORDER BY created_at DESC, request_id DESC LIMIT %(limit)s;
 
 -- lock_owned_job --
 SELECT * FROM job_request WHERE request_id = %(request_id)s AND owner = %(owner)s FOR UPDATE;
@@ -105,14 +120,21 @@ SELECT request_id, generation FROM job_request
 WHERE request_id = ANY(%(request_ids)s::uuid[]) ORDER BY request_id FOR UPDATE;
 
 -- close_job --
-WITH closed AS (
-    UPDATE job_request
-    SET status = %(status)s, error_message = coalesce(error_message, %(error_message)s),
-        completion_percentage = 100,
-        result_key = %(result_key)s, result_version = %(result_version)s, updated_at = now()
+-- With it, the images that were reused are given back to their caller's day.
+WITH open AS (
+    SELECT request_id, owner, counted_on, images_reused - images_credited AS credit FROM job_request
     WHERE request_id = %(request_id)s AND generation = %(generation)s
-      AND finalizable_at IS NOT NULL AND status IN ('PENDING', 'PROCESSING')
-    RETURNING request_id, generation, status, error_message
+      AND finalizable_at IS NOT NULL AND status IN ('PENDING', 'PROCESSING') FOR UPDATE
+), closed AS (
+    UPDATE job_request AS job
+    SET status = %(status)s, error_message = coalesce(error_message, %(error_message)s),
+        completion_percentage = 100, images_credited = images_reused,
+        result_key = %(result_key)s, result_version = %(result_version)s, updated_at = now()
+    FROM open WHERE job.request_id = open.request_id
+    RETURNING job.request_id, job.generation, job.status, job.error_message
+), credited AS (
+    UPDATE caller_usage AS used SET images = greatest(0, used.images - open.credit)
+    FROM open WHERE used.owner = open.owner AND used.day = open.counted_on AND open.credit > 0
 )
 INSERT INTO job_outcome (request_id, generation, status, error_message) SELECT * FROM closed;
 
@@ -175,8 +197,10 @@ WHERE settled_at IS NULL AND status = 'PROCESSING' AND finalizable_at IS NULL AN
 RETURNING request_id;
 
 -- list_stuck_jobs --
+-- A sheet that has not come is its caller's to send.
 SELECT request_id FROM job_request
 WHERE settled_at IS NULL AND status IN ('PENDING', 'PROCESSING')
+  AND (source_version IS NOT NULL OR finalizable_at IS NOT NULL)
   AND updated_at < now() - make_interval(secs => %(older_than_seconds)s)
 ORDER BY updated_at LIMIT %(limit)s;
 
@@ -189,7 +213,8 @@ SET generation = generation + 1, status = 'PROCESSING', completion_percentage = 
     rows_sent = CASE WHEN images_failed > 0 THEN 0 ELSE rows_total END, fan_out_attempt = 0,
     fan_out_token = NULL, fan_out_leased_until = NULL,
     finalizable_at = CASE WHEN images_failed = 0 THEN now() END, settled_at = NULL,
-    finalizer_run = 1, first_attempt = 1, updated_at = now()
+    finalizer_run = 1, first_attempt = 1, updated_at = now(),
+    counted_on = CASE WHEN %(is_counted)s THEN (now() AT TIME ZONE 'UTC')::date END
 WHERE request_id = %(request_id)s
 RETURNING *;
 
