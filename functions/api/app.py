@@ -14,7 +14,7 @@ from imagejobs import web_page
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
 from imagejobs.destination_settings import destinations
-from imagejobs.errors import LimitExceeded, RequestError, SheetError, UrlRefused
+from imagejobs.errors import LimitExceeded, RequestError, SheetError, UploadInvalid, UrlRefused
 from imagejobs.executions import Finalizer
 from imagejobs.http import (
     allowance,
@@ -35,6 +35,7 @@ from imagejobs.metrics import Metric, emit
 from imagejobs.queues import Queue
 from imagejobs.steps import api, look
 from imagejobs.steps.control import Control
+from imagejobs.steps.correct import Corrector
 from imagejobs.upload_form import parse_fields, parse_upload_form
 from imagejobs.usage import count_request
 
@@ -60,6 +61,12 @@ def bucket() -> Bucket:
 def control() -> Control:
     """The environment's control of jobs that are there already."""
     return Control(database(), Queue.from_environment("UPLOAD_QUEUE_URL"), Finalizer.from_environment())
+
+
+@cache
+def corrector() -> Corrector:
+    """The environment's merging of corrections."""
+    return Corrector(database(), bucket(), control())
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -175,6 +182,14 @@ def result(request_id: str) -> Response[str]:
     return redirect(event, link, "text/csv")
 
 
+@app.get("/job/<request_id>/failures.csv")
+def failures(request_id: str) -> Response[str]:
+    """Redirect to the CSV of the rows that failed."""
+    event, job_id = app.current_event, job_of(request_id)
+    link = look.failures_link(database(), bucket(), owner=owner(event), request_id=job_id)
+    return redirect(event, link, "text/csv")
+
+
 @app.get("/job/<request_id>/images")
 def images(request_id: str) -> Response[str]:
     """One page of a job's images."""
@@ -215,10 +230,16 @@ def deliveries(request_id: str) -> Response[str]:
 
 @app.post("/job/<request_id>/retry")
 def retry(request_id: str) -> Response[str]:
-    """Do a job's failed images again."""
-    job_id = job_of(request_id)
-    caller = allowance(app.current_event)
-    generation = control().retry(caller.owner, job_id, caller.daily_images)
+    """Do a job's failed images again, and those of corrected rows."""
+    event, job_id = app.current_event, job_of(request_id)
+    caller, corrections = allowance(event), body(event)
+    if corrections:
+        form = parse_upload_form(event.headers.get("content-type"), corrections)
+        if form.fields:
+            raise UploadInvalid('Corrections are sent as the part "file" alone; the job keeps its options.')
+        generation = corrector().correct(caller.owner, job_id, caller.daily_images, form.file)
+    else:
+        generation = control().retry(caller.owner, job_id, caller.daily_images)
     logger.info("job_retried", generation=generation)
     return answer(HTTPStatus.ACCEPTED, {"request_id": str(job_id), "generation": generation})
 

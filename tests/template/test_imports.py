@@ -23,10 +23,12 @@ ADDRESS_RULES = LAYER / "imagejobs" / "addresses.py"  # names loopback in order 
 PURE_MODULES = sorted(
     {
         *(name for name in MODULES if name.startswith("imagejobs.image")),
+        "imagejobs.corrections",
         "imagejobs.form_fields",
         "imagejobs.gzip_stream",
         "imagejobs.sheet",
         "imagejobs.sheet_layout",
+        "imagejobs.staged_images",
         "imagejobs.url_cell",
         "imagejobs.result_sheet",
         "imagejobs.addresses",
@@ -41,7 +43,7 @@ PURE_MODULES = sorted(
 )
 USE_CASES = sorted(name for name in MODULES if name.startswith("imagejobs.steps."))
 # Use cases beside the one that a handler is named after.
-FURTHER_USE_CASES = {"api": {"imagejobs.steps.control", "imagejobs.steps.look"}}
+FURTHER_USE_CASES = {"api": {"imagejobs.steps.control", "imagejobs.steps.correct", "imagejobs.steps.look"}}
 BENEATH = sorted(MODULES.keys() - USE_CASES - {"imagejobs", "imagejobs.steps"})
 # What does work outside the process, keeps state, or writes logs.
 IMPURE = {"aws_lambda_powertools", "boto3", "botocore", "logging", "psycopg2", "requests", "urllib3"}

@@ -17,6 +17,7 @@ UPLOAD_PREFIX = "uploads/"
 DROP_PREFIX = "drop/"
 IMAGE_PREFIX = "images/"
 RESULT_PREFIX = "results/"
+CORRECTION_PREFIX = "corrections/"
 WEBHOOK_PREFIX = "webhooks/"
 
 # S3's smallest part is 5 MiB and an object has 10,000 parts at most: 8 MiB carries results up to 80 GB.

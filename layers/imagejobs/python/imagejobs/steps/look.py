@@ -11,8 +11,8 @@ from uuid import UUID
 from imagejobs.addresses import shown_url
 from imagejobs.bucket import RESULT_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Row, Transaction
-from imagejobs.errors import RequestInvalid, ResultNotReady
-from imagejobs.jobs import job_document, lock_owned_job, owned_job, timestamp
+from imagejobs.errors import NoFailures, RequestInvalid, ResultNotReady
+from imagejobs.jobs import failures_key, job_document, lock_owned_job, owned_job, timestamp
 from imagejobs.limits import MAX_DELIVERIES, MAX_PAGE_BYTES
 
 _JOB_CURSOR_TIME = "%Y%m%dT%H%M%S.%fZ"
@@ -91,6 +91,21 @@ def result_link(database: Database, bucket: Bucket, *, owner: str, request_id: U
         )
     name = job["result_key"].removeprefix(RESULT_PREFIX).rsplit("/", maxsplit=1)[-1]
     return bucket.link(ObjectVersion(job["result_key"], job["result_version"]), name)
+
+
+def failures_link(database: Database, bucket: Bucket, *, owner: str, request_id: UUID) -> str:
+    """A presigned URL of the CSV of the rows that failed, which needs no token.
+
+    Raises:
+        JobNotFound: Unknown, or another caller's.
+        NoFailures: None of its rows failed, or it has not ended yet.
+    """
+    job = owned_job(database, owner, request_id)
+    if job["failures_version"] is None:
+        raise NoFailures(f"The job is {job['status']} and has no CSV of rows that failed.")
+    key = failures_key(job["source_key"])
+    name = key.removeprefix(RESULT_PREFIX).rsplit("/", maxsplit=1)[-1]
+    return bucket.link(ObjectVersion(key, job["failures_version"]), name)
 
 
 def list_images(
