@@ -71,7 +71,7 @@ def _check_header(line_number: int, header: list[str], form: SheetForm) -> None:
     if found not in (list(map(normalized, wanted)), list(map(normalized, wanted[:-1]))):
         raise SheetError(
             f"Line {line_number}: this is not the header of the job's failures.csv: your own columns in their order, "
-            f'then "{FAILURE_COLUMNS[0]}" and "{FAILURE_COLUMNS[1]}". Correct cells of that file, and keep its columns.',
+            f'then "{FAILURE_COLUMNS[0]}" and "{FAILURE_COLUMNS[1]}". Correct its cells and keep its columns.',
             line_number,
         )
 
