@@ -84,7 +84,8 @@ def result_objects(target: Target) -> Iterator[str]:
     """An ended job's finished CSV, its failures, or the file that says why there is none, is not in S3."""
     with closing(target.connect()) as database:
         expected = (
-            (key, (version, request_id)) for key, version, request_id in _stream(database, _RESULTS, RESULT_PREFIX, RESULT_PREFIX)
+            (key, (version, request_id))
+            for key, version, request_id in _stream(database, _RESULTS, RESULT_PREFIX, RESULT_PREFIX)
         )
         for key, jobs, versions in _outer_join(expected, _stored_results(target)):
             for version, request_id in jobs:

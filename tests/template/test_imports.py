@@ -16,7 +16,7 @@ from tests.template.python_code import FUNCTIONS, LAYER, handler_path, imports, 
 STEPS = sorted(path.name for path in FUNCTIONS.iterdir() if (path / "app.py").exists())
 MODULES = package_modules()
 PRODUCTION_FOLDERS = ("functions", "layers", "statemachine")
-TOOLS = {"local", "tests", "benchmarks", "operations", "reliability", "security"}
+TOOLS = {"local", "tests", "benchmarks", "operations", "reliability", "security", "openapi"}
 LOCAL_WORDS = {"ministack", "localhost", "127.0.0.1", "provided.al2023"}
 ADDRESS_RULES = LAYER / "imagejobs" / "addresses.py"  # names loopback in order to refuse it
 
@@ -38,6 +38,8 @@ PURE_MODULES = sorted(
         "imagejobs.options",
         "imagejobs.upload_form",
         "imagejobs.errors",
+        "imagejobs.fields",
+        "imagejobs.answers",
         "imagejobs.limits",
     }
 )
@@ -79,15 +81,16 @@ LOADED = {
 # for at each of its cold starts.
 LOADED_OF_OURS = {
     "authorize": "callers",
-    "api": "addresses bucket database destination_settings destinations errors executions form_fields gzip_stream"
-    " hosts http jobs metrics options queries queues sheet sheet_layout steps.api steps.control steps.look"
-    " upload_form url_cell usage",
-    "fan_out": "addresses bucket database destination_settings destinations errors executions form_fields"
-    " gzip_stream hosts jobs metrics options queries queues sheet sheet_layout steps.fan_out url_cell usage",
-    "compress": "addresses bucket codec database destination_settings destinations errors executions fetch form_fields"
-    " hosts image_header image_result jobs metrics options queries queues steps.compress",
+    "api": "addresses answers bucket corrections database destination_settings destinations errors executions fields"
+    " form_fields gzip_stream hosts http jobs metrics options queries queues result_sheet sheet sheet_layout"
+    " staged_images steps.api steps.control steps.correct steps.look upload_form url_cell usage web_page",
+    "fan_out": "addresses bucket database destination_settings destinations errors executions fields form_fields"
+    " gzip_stream hosts jobs metrics options queries queues sheet sheet_layout staged_images steps.fan_out url_cell"
+    " usage",
+    "compress": "addresses bucket codec database destination_settings destinations errors executions fetch fields"
+    " form_fields hosts image_header image_result jobs metrics options queries queues reuse steps.compress",
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
-    "finalize": "bucket database errors form_fields gzip_stream jobs metrics queries result_sheet sheet sheet_layout"
+    "finalize": "bucket corrections database errors fields form_fields gzip_stream jobs metrics queries result_sheet sheet sheet_layout"
     " steps.finalize url_cell webhook",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",

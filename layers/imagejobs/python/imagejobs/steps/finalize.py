@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from tempfile import SpooledTemporaryFile
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from uuid import UUID
 
 from imagejobs.bucket import IMAGE_PREFIX, PART_BYTES, WEBHOOK_PREFIX, Bucket, ObjectVersion
@@ -33,6 +33,9 @@ from imagejobs.result_sheet import FailureSheet, ImageOutcome, write_result
 from imagejobs.sheet import SheetRow, read_sheet
 from imagejobs.sheet_layout import SheetLayout
 from imagejobs.webhook import judge, next_delay_seconds
+
+if TYPE_CHECKING:
+    from imagejobs.answers import JobEnded
 
 PAGE_IMAGES = 1000
 GZIP_SUFFIX = ".gz"
@@ -174,7 +177,7 @@ class Closer:
 
     def _event(self, job: Row) -> dict[str, str]:
         """The event, built from the stored job alone, so that every attempt says the same."""
-        body = {
+        body: JobEnded = {
             "request_id": str(job["request_id"]),
             "status": job["status"],
             "message": _webhook_message(job),
