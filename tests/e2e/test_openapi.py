@@ -7,6 +7,7 @@ import subprocess
 from uuid import uuid4
 
 import pytest
+import requests
 
 from openapi.examples import CSV
 from openapi.samples import RESULTS
@@ -20,7 +21,8 @@ COMMANDS = {
     for method, operation in methods.items()
     for number, sample in enumerate(operation["x-codeSamples"], start=1)
 }
-BEGINNINGS = {"finished.csv": "S. No.,Product Name,", "report.html": "<!doctype html>"}
+CSV_HEADER = "S. No.,Product Name,"
+BEGINNINGS = {"finished.csv": CSV_HEADER, "failures.csv": CSV_HEADER, "report.html": "<!doctype html>"}
 CURL = shutil.which("curl")
 # curl writes the answer's body where the command says, or here; and its headers, redirects included, here.
 CURLRC = 'silent\nshow-error\ndump-header = "headers"\nwrite-out = "\\n%{http_code}"\n'
@@ -53,6 +55,8 @@ def request_id(request, client, ended):
     if request.node.callspec.params["command"].startswith("cancel"):
         return request.getfixturevalue("at_work")
     client.ended(ended)
+    failures = client.request("GET", f"/job/{ended}/failures.csv").headers["Location"]
+    (request.getfixturevalue("desk") / "failures.csv").write_bytes(requests.get(failures, timeout=30).content)
     until(lambda: client.status(ended)["report_url"])
     return ended
 
