@@ -609,6 +609,7 @@ def test_an_image_says_what_became_of_it(functions, database, bucket):
         "cpu_ms": 12,
         "score": 81.53,
         "content": "photograph",
+        "reused": None,
     }
     nothing = dict.fromkeys(completed.keys() - {*place, "image_id", "position", "source_url", "status"})
     assert failed == {
