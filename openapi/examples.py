@@ -38,6 +38,7 @@ JOB = {
     "generation": 1,
     **TOTALS,
     "result_url": f"{API}/job/{REQUEST_ID}/result",
+    "report_url": f"{API}/job/{REQUEST_ID}/report.html",
 }
 IMAGE = {
     "image_id": "0b9c1e0a-52a4-4c5e-8d60-9a3f3c1a7b21",
@@ -140,6 +141,7 @@ ANSWERS: Mapping[type, Mapping[str, Any]] = {
             "bytes_before": 512345,
             "bytes_after": 221234,
             "result_url": None,
+            "report_url": None,
         },
     },
     answers.JobPage: {"example": {"jobs": [JOB], "next": f"1772442904120331_{REQUEST_ID}"}},
@@ -193,6 +195,7 @@ REFUSALS: Mapping[type[errors.ImageJobsError], str] = {
     errors.RequestIdInvalid: "The request_id in the path is not a UUID such as POST /upload returns.",
     errors.JobNotFound: f"There is no job {REQUEST_ID}.",
     errors.ResultNotReady: ("The job is PROCESSING and has no finished CSV yet. Ask again when it has ended."),
+    errors.ReportNotReady: "The report on this job is being written. Ask again in a moment.",
     errors.JobNotEnded: "The job is PROCESSING; retry it when it has ended.",
     errors.JobEnded: "All of the job's work is done; there is nothing left to cancel.",
     errors.NothingToRetry: ("None of the job's images failed; see the finished CSV for rows that name no image."),

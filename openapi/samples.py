@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 FILES = {"file": "products.csv"}
-RESULTS = {"result": "finished.csv"}
+RESULTS = {"result": "finished.csv", "report": "report.html"}
 """Where a redirect's file goes, by the operation."""
 
 

@@ -31,7 +31,7 @@ from imagejobs.answers import (
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
 from imagejobs.destination_settings import destinations
-from imagejobs.errors import ImageJobsError, LimitExceeded, RequestError, SheetError, UrlRefused
+from imagejobs.errors import ImageJobsError, LimitExceeded, ReportNotReady, RequestError, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
 from imagejobs.http import (
     EVENTS_AFTER,
@@ -238,6 +238,22 @@ def result(request_id: str) -> SeeOther | Ok[Link]:
     return redirect(event, link, "text/csv")
 
 
+@app.get("/job/<request_id>/report.html", tags=[JOBS])
+def report(request_id: str) -> SeeOther | Ok[Link]:
+    """A report on an ended job, one page to read and to forward.
+
+    Totals, pictures before and after, failures by reason, nearly the same pictures and low resolution, as HTML that
+    stands alone. It is written in the seconds after the job has ended, anew for each generation. A redirect; a client
+    whose header `Accept` wants `application/json` more than `text/html` gets 200 and the URL as JSON instead.
+
+    Raises:
+        ReportNotReady: There is none yet.
+    """
+    event, job_id = app.current_event, job_of(request_id)
+    link = look.report_link(database(), bucket(), owner=owner(event), request_id=job_id)
+    return redirect(event, link, "text/html")
+
+
 @app.get("/job/<request_id>/images", tags=[JOBS])
 def images(request_id: str) -> Ok[ImagePage]:
     """The images of a job, in the sheet's order, paged."""
@@ -348,7 +364,9 @@ def refuse(error: RequestError | UrlRefused) -> Response[Error]:
     logger.info("request_refused", code=error.code, http_status=http_status)
     if isinstance(error, SheetError):
         emit({Metric.SHEETS_REFUSED: 1})
-    patience = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, LimitExceeded) else None
+    patience = None
+    if isinstance(error, LimitExceeded | ReportNotReady):
+        patience = {"Retry-After": str(error.retry_after_seconds)}
     return refusal(http_status, error.code, error.message, patience)
 
 

@@ -366,6 +366,7 @@ def test_the_status_of_a_job_that_waits(functions, database, bucket):
         "bytes_before": 0,
         "bytes_after": 0,
         "result_url": None,
+        "report_url": None,
     }
 
 
@@ -411,6 +412,7 @@ def test_the_status_of_a_job_that_ended(functions, database, bucket):
         "bytes_before": 2000,
         "bytes_after": 800,
         "result_url": f"{HOST}/job/{request_id}/result",
+        "report_url": None,
     }
 
 
@@ -423,7 +425,7 @@ def test_the_status_of_a_job_that_failed_says_why(functions, database, bucket):
     assert status["error_message"].startswith("No image could be compressed (1 failed)")
 
 
-ROUTES = ["status", "result", "images", "events", "deliveries"]
+ROUTES = ["status", "result", "report", "images", "events", "deliveries"]
 CONTROLS = ["retry", "cancel", "redeliver"]
 
 

@@ -25,6 +25,9 @@ PURE_MODULES = sorted(
         *(name for name in MODULES if name.startswith("imagejobs.image")),
         "imagejobs.sheet",
         "imagejobs.result_sheet",
+        "imagejobs.report_page",
+        "imagejobs.report_style",
+        "imagejobs.near_duplicates",
         "imagejobs.addresses",
         "imagejobs.destinations",
         "imagejobs.hosts",
@@ -67,6 +70,7 @@ LOADED = {
     "compress": {"psycopg2"},
     "bury": {"psycopg2"},
     "finalize": {"psycopg2", "standardwebhooks"},
+    "report": {"psycopg2"},
     "send_webhook": {"standardwebhooks"},
     "sweep": {"psycopg2"},
     "migrate": {"psycopg2"},
@@ -83,7 +87,9 @@ LOADED_OF_OURS = {
     "compress": "addresses bucket codec database destination_settings destinations errors executions fetch fields"
     " hosts image_header image_result jobs metrics options queries queues reuse steps.compress",
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
-    "finalize": "bucket database errors jobs metrics queries result_sheet sheet steps.finalize webhook",
+    "finalize": "bucket database errors jobs metrics queries queues result_sheet sheet steps.finalize webhook",
+    "report": "addresses bucket codec database destination_settings destinations errors fetch fields hosts image_header"
+    " image_result jobs metrics near_duplicates options queries queues report_page report_style steps.report",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",
     "sweep": "bucket database errors executions jobs metrics queries queues steps.sweep",

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from imagejobs.bucket import DROP_PREFIX, IMAGE_PREFIX, RESULT_PREFIX, UPLOAD_PREFIX, WEBHOOK_PREFIX
+from imagejobs.bucket import DROP_PREFIX, IMAGE_PREFIX, REPORT_PREFIX, RESULT_PREFIX, UPLOAD_PREFIX, WEBHOOK_PREFIX
 from tests.template.conftest import OPTIONAL
 
 CLOUDFRONT_TYPES = {
@@ -71,14 +71,15 @@ def test_parts_of_broken_uploads_are_removed(expanded):
     assert [r for r in rules if r["Status"] == "Enabled" and "AbortIncompleteMultipartUpload" in r]
 
 
-def test_events_of_webhooks_are_forgotten_at_once_sheets_after_a_year_and_images_never(expanded):
+def test_events_of_webhooks_are_forgotten_at_once_sheets_and_reports_after_a_year_and_images_never(expanded):
     """Each attempt stores its event anew; they name receivers by URLs that may hold tokens."""
     rules = bucket(expanded)["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
     version_days = {r["Prefix"]: r["NoncurrentVersionExpiration"] for r in rules if "NoncurrentVersionExpiration" in r}
 
     assert {rule["Status"] for rule in rules} == {"Enabled"}
-    assert days == {UPLOAD_PREFIX: 365, DROP_PREFIX: 365, RESULT_PREFIX: 365, WEBHOOK_PREFIX: 1}
+    kept = dict.fromkeys([UPLOAD_PREFIX, DROP_PREFIX, RESULT_PREFIX, REPORT_PREFIX], 365)
+    assert days == kept | {WEBHOOK_PREFIX: 1}
     assert version_days == {prefix: {"NoncurrentDays": days[prefix]} for prefix in days}
 
 

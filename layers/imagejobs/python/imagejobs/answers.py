@@ -104,6 +104,8 @@ class Job(Totals):
     """1, and one more with each retry."""
     result_url: Url | None
     """Where the finished CSV is had with the token; null while there is none."""
+    report_url: Url | None
+    """Where the report is had with the token; null while there is none, which is until soon after the job has ended."""
 
 
 class JobPage(TypedDict):

@@ -8,6 +8,7 @@
     │   ├── RequestIdInvalid          400
     │   ├── JobNotFound               404  unknown, or another caller's
     │   ├── ResultNotReady            409
+    │   ├── ReportNotReady            404  `retry_after_seconds`
     │   ├── JobNotEnded               409  asked for what only an ended job can have
     │   ├── JobEnded                  409  too late: the work is done
     │   ├── NothingToRetry            409
@@ -97,6 +98,22 @@ class ResultNotReady(RequestError):
 
     code = "result_not_ready"
     http_status = 409
+
+
+class ReportNotReady(RequestError):
+    """The job has no report yet: it is written soon after the job has ended.
+
+    Args:
+        message: What to wait for.
+        retry_after_seconds: When it is worth another try.
+    """
+
+    code = "report_not_ready"
+    http_status = 404
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class JobNotEnded(RequestError):

@@ -184,6 +184,7 @@ def job_document(job: Mapping[str, Any], base_url: str) -> "Job":
         "generation": job["generation"],
         **totals(job),
         "result_url": result_url(base_url, job),
+        "report_url": report_url(base_url, job),
     }
 
 
@@ -210,6 +211,11 @@ def totals(job: Mapping[str, Any]) -> "Totals":
 def event_id(job: Mapping[str, Any]) -> str:
     """The `webhook-id` of what a generation of a job came to: the same at every attempt."""
     return f"evt_{job['request_id']}-{job['generation']}"
+
+
+def report_url(base_url: str, job: Mapping[str, Any]) -> str | None:
+    """Where the report is had with the caller's token; None while there is none."""
+    return f"{base_url}/job/{job['request_id']}/report.html" if job["report_key"] else None
 
 
 def result_url(base_url: str, job: Mapping[str, Any]) -> str | None:

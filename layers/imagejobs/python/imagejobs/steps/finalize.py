@@ -11,6 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+
 from imagejobs.bucket import (
     DROP_PREFIX,
     IMAGE_PREFIX,
@@ -25,12 +28,15 @@ from imagejobs.errors import ImageAbandoned, JobCancelled
 from imagejobs.jobs import CANCELLED_MESSAGE, TERMINAL, event_id, image_place, result_url, totals
 from imagejobs.limits import SHEET_LIMITS
 from imagejobs.metrics import Metric, emit
+from imagejobs.queues import MessagesNotSent, Queue
 from imagejobs.result_sheet import ImageOutcome, write_result
 from imagejobs.sheet import SheetRow, read_sheet
 from imagejobs.webhook import judge, next_delay_seconds
 
 if TYPE_CHECKING:
     from imagejobs.answers import JobEnded
+
+logger = Logger(child=True)
 
 PAGE_IMAGES = 1000
 # What ends an image whose worker may have died after it stored something.
@@ -51,12 +57,14 @@ class Closer:
     Attributes:
         database: The truth about the job.
         bucket: Where the CSV lies and the result goes.
+        report_queue: Rung when a job is closed.
         api_base_url: Public URL of the API, without a slash at its end.
         webhook_time_scale: Multiplies every delay of the retry schedule.
     """
 
     database: Database
     bucket: Bucket
+    report_queue: Queue
     api_base_url: str
     webhook_time_scale: float
 
@@ -114,7 +122,9 @@ class Closer:
         }
         if self.database.execute("close_job", closing):
             emit({Metric.JOBS_FAILED if message else Metric.JOBS_COMPLETED: 1}, **_identity(state))
-        return self._next_delivery(self._job(state), state)
+        job = self._job(state)
+        self._ring_report(job, state)
+        return self._next_delivery(job, state)
 
     def record_attempt(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Write one webhook attempt down and say what comes next.
@@ -149,6 +159,15 @@ class Closer:
         if job is None:
             raise LookupError(f"There is no job {state['request_id']}.")
         return job
+
+    def _ring_report(self, job: Row, state: Mapping[str, Any]) -> None:
+        """Have the report written unless it is; a webhook never waits for it, whatever becomes of the message."""
+        if job["status"] not in TERMINAL or not _is_present(job, state) or job["report_key"]:
+            return
+        try:
+            self.report_queue.ring_report(job["request_id"], job["generation"])
+        except (BotoCoreError, ClientError, MessagesNotSent):
+            logger.exception("report_not_rung")
 
     def _next_delivery(self, job: Row, state: Mapping[str, Any]) -> dict[str, Any]:
         """The webhook from the attempt on that was not recorded yet; the job is settled when there is none."""

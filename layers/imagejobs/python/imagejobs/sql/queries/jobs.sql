@@ -209,7 +209,7 @@ SET generation = generation + 1, status = 'PROCESSING', completion_percentage = 
     rows_sent = CASE WHEN images_failed > 0 THEN 0 ELSE rows_total END, fan_out_attempt = 0,
     fan_out_token = NULL, fan_out_leased_until = NULL,
     finalizable_at = CASE WHEN images_failed = 0 THEN now() END, settled_at = NULL,
-    finalizer_run = 1, first_attempt = 1, updated_at = now(),
+    report_key = NULL, report_version = NULL, finalizer_run = 1, first_attempt = 1, updated_at = now(),
     counted_on = CASE WHEN %(is_counted)s THEN (now() AT TIME ZONE 'UTC')::date END
 WHERE request_id = %(request_id)s
 RETURNING *;
