@@ -808,7 +808,6 @@ def test_deliveries_are_the_attempts_newest_first_over_all_generations(functions
 
 def test_a_path_outside_the_api_is_a_404(functions):
     for method, path in (
-        ("GET", "/"),
         ("GET", "/upload"),
         ("POST", "/job/status/1"),
         ("GET", f"/job/{UNKNOWN_ID}"),
