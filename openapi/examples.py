@@ -117,7 +117,6 @@ REQUESTS: Mapping[str, Mapping[str, Example]] = {
         ),
     },
     "retry": {
-        "plain": Example("As they are", {}),
         "corrected": Example("With the corrected rows of failures.csv", {"file": CORRECTED}),
     },
     "uploads": {

@@ -41,9 +41,8 @@ def render_page(document: Mapping[str, Any]) -> str:
     }
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
     parts = [(tag, list(_operations(document, tag["name"]))) for tag in document["tags"]]
-    return environment.get_template("page.html.jinja").render(
-        document=document, parts=parts, style=Markup(style), files=FILES
-    )
+    template = environment.get_template("page.html.jinja")
+    return template.render(document=document, parts=parts, style=Markup(style), files=FILES)
 
 
 def _blocks(markdown: str) -> Markup:

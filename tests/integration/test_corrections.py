@@ -212,7 +212,7 @@ def test_a_row_that_is_still_wrong_stays_a_failure(functions, database, bucket, 
 
 def test_a_gzip_a_spreadsheets_padding_and_a_missing_error_column_are_taken(functions, database, bucket):
     request_id = ended(functions, database, bucket, sheet(A, B), failing=[(1, 1)])
-    header, row = table(failures_of(bucket, request_id))
+    (header, _) = table(failures_of(bucket, request_id))
 
     answer = retry(
         functions, request_id, gzip.compress(written([[*header[:4], ""], ["1", "New name", C, "1", "", ""]]))

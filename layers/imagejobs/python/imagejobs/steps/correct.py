@@ -5,7 +5,7 @@ nothing but its generation: what it finds there is the generation that was read,
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
@@ -108,16 +108,17 @@ class Corrector:
 
     def _failed(self, request_id: UUID, numbers: Iterable[int]) -> set[int]:
         """Those of the rows that failed, or an image of which has."""
-        return {row["row_number"] for row in self._of_rows("list_failed_rows", request_id, numbers)}
+        return {
+            found["row_number"]
+            for rows in _arrays(numbers)
+            for found in self.database.fetch_all("list_failed_rows", {"request_id": request_id, "rows": rows})
+        }
 
     def _images(self, request_id: UUID, numbers: Iterable[int]) -> list[Row]:
-        return self._of_rows("list_images_of_rows", request_id, numbers)
-
-    def _of_rows(self, name: str, request_id: UUID, numbers: Iterable[int]) -> list[Row]:
         return [
             found
-            for rows in json_arrays({"row_number": number} for number in numbers)
-            for found in self.database.fetch_all(name, {"request_id": request_id, "rows": rows})
+            for rows in _arrays(numbers)
+            for found in self.database.fetch_all("list_images_of_rows", {"request_id": request_id, "rows": rows})
         ]
 
     def _rows(
@@ -192,6 +193,10 @@ class _Change:
         ]
 
 
+def _arrays(row_numbers: Iterable[int]) -> Iterator[str]:
+    return json_arrays({"row_number": number} for number in row_numbers)
+
+
 def _refuse_open(job: Row, sha256: str) -> None:
     if job["status"] not in TERMINAL and (job["generation"] == 1 or job["corrections_sha256"] != sha256):
         raise JobNotEnded(f"The job is {job['status']}; send corrections when it has ended.")
@@ -210,7 +215,7 @@ def _refuse_others(corrected: Mapping[int, CorrectedRow], failed: set[int]) -> N
 
 
 def _merge(owner: str, daily_images: int, change: _Change, transaction: Transaction) -> Row | None:
-    """The job as it is then; None if another generation was begun meanwhile, be it by this before its reply was lost."""
+    """The job as it is then; None if another generation was begun meanwhile, maybe by this, whose reply was lost."""
     job = lock_owned_job(transaction, owner, change.request_id)
     if job["generation"] != change.generation:
         return None
@@ -238,8 +243,8 @@ def _delete(transaction: Transaction, change: _Change) -> dict[str, int]:
     for places in json_arrays(change.gone):
         for name, count in transaction.fetch_all("delete_images", {**identity, "places": places})[0].items():
             gone[name] += int(count)
-    numbers = ({"row_number": row.row_number} for row in change.rows)
+    numbers = [row.row_number for row in change.rows]
     gone["rows_failed_gone"] = sum(
-        transaction.execute("delete_row_errors", {**identity, "rows": rows}) for rows in json_arrays(numbers)
+        transaction.execute("delete_row_errors", {**identity, "rows": rows}) for rows in _arrays(numbers)
     )
     return gone
