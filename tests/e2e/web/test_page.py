@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from playwright.sync_api import expect
 
@@ -17,11 +18,11 @@ def words(size_bytes):
 
 
 def test_from_a_csv_to_the_finished_gallery(visit, client, shop, sheet, gate):
-    page = visit.page
+    page, hook = visit.page, f"/hooks/{uuid4()}"
     visit.enter()
     visit.choose(f"{sheet}10,Late vase,{shop.url('/late.jpg')}\n")
     page.get_by_label("Save as").select_option(label="WebP")
-    page.get_by_label("Tell when done").fill(shop.url("/hooks/page"))
+    page.get_by_label("Tell when done").fill(shop.url(hook))
     visit.begin()
 
     # While one picture is not done: progress, and the others before and after.
@@ -57,7 +58,7 @@ def test_from_a_csv_to_the_finished_gallery(visit, client, shop, sheet, gate):
     expect(attempts).to_have_count(1)
     page.get_by_role("button", name="Send it again").click()
     expect(attempts).to_have_count(2)
-    assert len(shop.webhooks["/hooks/page"]) == 2
+    assert len(shop.webhooks[hook]) == 2
 
 
 def test_both_pictures_are_there_and_the_slider_moves_the_edge_between_them(visit, finished):
@@ -114,15 +115,16 @@ def test_a_job_of_many_rows_comes_in_parts(visit, client, shop):
 
 
 def test_a_failed_picture_is_done_again_and_a_job_is_cancelled(visit, client, shop, gate):
-    request_id = client.upload(f"{HEADER}1,Teapot,{shop.url('/mended.jpg')}\n")
+    picture = f"/{uuid4()}.jpg"
+    request_id = client.upload(f"{HEADER}1,Teapot,{shop.url(picture)}\n")
     client.ended(request_id)
-    shop.put("/mended.jpg", (SAMPLES / "jug.jpg").read_bytes())
+    shop.put(picture, (SAMPLES / "jug.jpg").read_bytes())
     page = visit.page
     visit.enter(f"#/job/{request_id}")
     expect(page.locator(".card.failed")).to_have_count(1)
 
     page.get_by_role("button", name="Try the failed pictures again").click()
-    expect(page.get_by_role("slider", name="mended.jpg")).to_be_visible()
+    expect(page.get_by_role("slider", name=picture.removeprefix("/"))).to_be_visible()
     expect(page.get_by_role("button", name="Try the failed pictures again")).to_have_count(0)
 
     waiting = client.upload(f"{HEADER}1,Late,{shop.url('/late.jpg')}\n")

@@ -18,6 +18,7 @@ export class Deliveries {
   /** @param {import("./app.js").View} view */
   constructor({ api, id, signal }) {
     Object.assign(this, { api, id, signal });
+    this.attempts = 0; // that are known; the end of a job brings one more
     this.content = el("div");
     this.trouble = el("div");
     this.again = button("Send it again", () => this.#redeliver(), "");
@@ -25,8 +26,19 @@ export class Deliveries {
       el("h2", { id: "webhook-heading" }, "Webhook"), this.content, this.trouble, el("p", { class: "actions" }, this.again));
   }
 
-  /** Show the attempts, and those of the next moments. @param {number} [expected] Attempts that there should be. */
-  async load(expected = 1) {
+  /** Show the attempts, or why they cannot be shown. */
+  async load() {
+    try {
+      await this.#watch(this.attempts + 1);
+    } catch (error) {
+      if (this.signal.aborted) return;
+      this.element.hidden = false;
+      this.content.replaceChildren(problem("The attempts did not come", error, button("Look again", () => this.load(), "")));
+    }
+  }
+
+  /** Show the attempts, and those of the next moments. @param {number} expected So many end the watch. */
+  async #watch(expected) {
     for (let look = 0; look < LOOKS; look += 1) {
       const { webhook_url: url, deliveries } = await this.api.deliveries(this.id, this.signal);
       this.element.hidden = url === null;
@@ -42,7 +54,7 @@ export class Deliveries {
     try {
       await this.api.ask(this.id, "redeliver");
       announce("The webhook is on its way");
-      await this.load(this.attempts + 1);
+      await this.#watch(this.attempts + 1);
     } catch (error) {
       if (!this.signal.aborted) this.trouble.append(problem("The webhook was not sent again", error));
     }

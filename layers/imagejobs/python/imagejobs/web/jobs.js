@@ -22,6 +22,14 @@ export function jobList(api, signal) {
 
   /** The newest jobs; again for as long as one of them is open. */
   async function load() {
+    try {
+      await begin();
+    } catch (error) {
+      if (!signal.aborted) more.replaceChildren(problem("The jobs did not come", error), button("Look again", load, ""));
+    }
+  }
+
+  async function begin() {
     const page = await api.jobs({ limit: PAGE_JOBS, signal });
     list.replaceChildren(...page.jobs.map(item));
     if (!page.jobs.length) list.append(el("li", { class: "empty" }, "None yet. The first one begins with a CSV above."));
