@@ -23,7 +23,7 @@ from local.stack import Options, Stack, StackInfo
 
 WARM_UP_IMAGES = 60
 SHOWN = ("codec", "compress", "emulator", "Postgres")
-# The look-ups may take no more of Postgres than a fifth of what an image takes without them.
+# Look-ups that find nothing may take that much of Postgres beside what an image takes without them.
 MOST_OF_POSTGRES = 1.2
 MOST_OF_THE_FIRST = 0.5
 

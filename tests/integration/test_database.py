@@ -367,3 +367,47 @@ def test_statements_take_their_parameters_by_name(database):
     assert database.fetch_one("get_job", unknown) is None
     assert database.fetch_all("get_job", unknown) == []
     assert database.execute("delete_pending_job", unknown) == 0
+
+
+def test_what_is_looked_up_needs_no_transaction_and_the_next_one_has_its_own(database, connect, counters, bucket):
+    request_id, _ = upload(database, bucket, b"")
+    assert database.look_up("get_job", {"request_id": request_id})["request_id"] == request_id
+    assert database.look_up("get_job", {"request_id": uuid4()}) is None
+    states = "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    assert query(connect, states) == [("idle",)]
+
+    with pytest.raises(ZeroDivisionError):
+        database.transact(lambda transaction: (count(transaction), 1 / 0))
+    assert counted(connect) == [0, 0]
+
+
+def test_a_look_up_outlives_its_connection(database, connect, bucket):
+    request_id, _ = upload(database, bucket, b"")
+    query(
+        connect,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid()",
+    )
+
+    assert database.look_up("get_job", {"request_id": request_id})
+
+
+def test_threads_that_share_it_wait_for_each_others_transactions(database, connect, counters):
+    """None is in the other's transaction: what fails takes nothing of another's back."""
+    barrier = Barrier(8)
+
+    def work(fails):
+        barrier.wait(20)
+        for _ in range(20):
+            try:
+                database.transact(lambda transaction: (count(transaction), 1 / (not fails)))
+            except ZeroDivisionError:
+                pass
+
+    threads = [Thread(target=work, args=(number % 2 == 0,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert counted(connect) == [80, 0]

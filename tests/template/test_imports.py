@@ -16,7 +16,7 @@ from tests.template.python_code import FUNCTIONS, LAYER, handler_path, imports, 
 STEPS = sorted(path.name for path in FUNCTIONS.iterdir() if (path / "app.py").exists())
 MODULES = package_modules()
 PRODUCTION_FOLDERS = ("functions", "layers", "statemachine")
-TOOLS = {"local", "tests", "benchmarks", "operations", "reliability", "security"}
+TOOLS = {"local", "tests", "benchmarks", "operations", "reliability", "security", "openapi"}
 LOCAL_WORDS = {"ministack", "localhost", "127.0.0.1", "provided.al2023"}
 ADDRESS_RULES = LAYER / "imagejobs" / "addresses.py"  # names loopback in order to refuse it
 
@@ -35,6 +35,8 @@ PURE_MODULES = sorted(
         "imagejobs.options",
         "imagejobs.upload_form",
         "imagejobs.errors",
+        "imagejobs.fields",
+        "imagejobs.answers",
         "imagejobs.limits",
     }
 )
@@ -77,15 +79,16 @@ LOADED = {
 # for at each of its cold starts.
 LOADED_OF_OURS = {
     "authorize": "callers",
-    "api": "addresses bucket database destination_settings destinations errors executions hosts http jobs metrics"
-    " options queries queues sheet steps.api steps.control steps.look upload_form usage",
-    "fan_out": "addresses bucket database destination_settings destinations errors executions hosts jobs metrics"
-    " options queries queues sheet steps.fan_out usage",
-    "compress": "addresses bucket codec database destination_settings destinations errors executions fetch hosts"
-    " image_header image_result jobs metrics options queries queues steps.compress",
+    "api": "addresses answers bucket database destination_settings destinations errors executions fields hosts http"
+    " jobs metrics options queries queues sheet steps.api steps.control steps.look upload_form usage"
+    " web_page",
+    "fan_out": "addresses bucket database destination_settings destinations errors executions fields hosts jobs"
+    " metrics options queries queues sheet steps.fan_out usage",
+    "compress": "addresses bucket codec database destination_settings destinations errors executions fetch fields"
+    " hosts image_header image_result jobs metrics options queries queues reuse steps.compress",
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
     "finalize": "bucket database errors jobs metrics queries queues result_sheet sheet steps.finalize webhook",
-    "report": "addresses bucket codec database destination_settings destinations errors fetch hosts image_header"
+    "report": "addresses bucket codec database destination_settings destinations errors fetch fields hosts image_header"
     " image_result jobs metrics near_duplicates options queries queues report_page report_style steps.report",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",

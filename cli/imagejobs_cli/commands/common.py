@@ -1,5 +1,6 @@
 """What commands share: the invocation that they write for, and options that mean the same everywhere."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ class Invocation:
 def wait(
     invocation: Invocation, request_id: str, *, timeout: float | None, output: Path | None, generation: int = 1
 ) -> ExitCode:
-    """Follow a job to its end, fetch its finished CSV where that was asked for, and report.
+    """Follow a job to its end, report it, and fetch its finished CSV where that was asked for.
 
     Args:
         invocation: Whose.
@@ -67,12 +68,13 @@ def wait(
     """
     api = invocation.api
     job = follow(api, request_id, invocation.output, timeout, generation)
-    if output and job["result_url"]:
-        invocation.save(api.link(request_id, "result"), output)
     if output == STANDARD_OUTPUT:  # which is the sheet's alone
         invocation.output.note(summary(job))
-        return outcome(job)
-    return report(api, job, invocation.output)
+    else:
+        report(api, job, invocation.output)
+    if output and job["result_url"]:
+        invocation.save(api.link(request_id, "result"), output)
+    return outcome(job)
 
 
 def writes(command: Command) -> Command:
@@ -126,9 +128,18 @@ def job_argument(command: Command) -> Command:
     return click.argument("request_id", type=click.UUID, metavar="REQUEST_ID")(command)
 
 
-def existing_file() -> click.Path:
-    """A file that there is."""
-    return click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+class SheetFile(click.Path):
+    """A file that can be sent twice, whose size is known before: no pipe."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:  # noqa: ANN401 as click
+        """The file's path; ends the command when it is none."""
+        path = Path(os.fsdecode(super().convert(value, parameter, context)))
+        if not path.is_file():
+            self.fail(f"{value} is no regular file: write the sheet to one first.", parameter, context)
+        return path
 
 
 def _set_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 click's

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import click
 
-from imagejobs_cli.commands.common import Invocation, calls_api, existing_file, job_argument, wait, waits
+from imagejobs_cli.commands.common import Invocation, SheetFile, calls_api, job_argument, wait, waits
 from imagejobs_cli.errors import ExitCode, Interrupted, Unreachable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -27,7 +27,7 @@ NAMED_FIELDS = {
 def uploads(command: Command) -> Command:
     """The sheet, how it is to be done, and what to wait for; all form fields can be given, the commonest by name."""
     decorators: list[Callable[..., Any]] = [
-        click.argument("file", type=existing_file()),
+        click.argument("file", type=SheetFile()),
         *(click.option(_flag(name), name, metavar=sign, help=text) for name, (sign, text) in NAMED_FIELDS.items()),
         click.option("--reuse/--no-reuse", default=None, help="Whether to take over what was compressed before."),
         click.option(
@@ -105,11 +105,8 @@ def _submit(
 
 def _as_form(others: Mapping[str, str], **named: str | bool | None) -> dict[str, str]:
     """The form's fields as text; those that were not given are the API's to choose."""
-    given = {name: value for name, value in named.items() if value is not None}
-    return {
-        **others,
-        **{name: str(value).lower() if value in {True, False} else str(value) for name, value in given.items()},
-    }
+    texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in named.items()}
+    return {**others, **{name: text for name, text in texts.items() if text is not None}}
 
 
 def _send(invocation: Invocation, sheet: Path, fields: Mapping[str, str], key: str) -> str:
@@ -125,7 +122,7 @@ def _send(invocation: Invocation, sheet: Path, fields: Mapping[str, str], key: s
 
 @click.command()
 @job_argument
-@click.argument("corrected", type=existing_file(), required=False)
+@click.argument("corrected", type=SheetFile(), required=False)
 @click.option("--wait", "waiting", is_flag=True, help="Show the progress and wait for the job's end.")
 @waits
 @calls_api

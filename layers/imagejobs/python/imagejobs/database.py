@@ -5,7 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TextIO, TypeVar
 
 import boto3
@@ -93,9 +93,16 @@ class Database:
         Raises:
             psycopg2.OperationalError: The database did not answer at any attempt.
         """
+        return self._persist(work, is_block=True)
+
+    def look_up(self, name: str, parameters: Mapping[str, object] | None = None) -> Row | None:
+        """The first row of one statement that changes nothing, or None; without the BEGIN and COMMIT of `transact`."""
+        return self._persist(lambda transaction: transaction.fetch_one(name, parameters), is_block=False)
+
+    def _persist(self, work: Callable[[Transaction], T], *, is_block: bool) -> T:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with self._turn, self._transaction() as transaction:
+                with self._turn, self._transaction(is_block=is_block) as transaction:
                     return work(transaction)
             except (psycopg2.OperationalError, psycopg2.InterfaceError):
                 if attempt == ATTEMPTS:
@@ -122,12 +129,13 @@ class Database:
             self._connection = None
 
     @contextmanager
-    def _transaction(self) -> Iterator[Transaction]:
+    def _transaction(self, *, is_block: bool) -> Iterator[Transaction]:
         if self._connection is None:
             self._connection = self._connect()
         try:
+            self._connection.autocommit = not is_block
             with (
-                self._connection,
+                self._connection if is_block else nullcontext(),
                 self._connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor,
             ):
                 yield Transaction(cursor)

@@ -2,7 +2,7 @@
 
     ImageJobsError
     ├── RequestError                  answered by the API: `http_status`, `code`, `message`
-    │   ├── RequestInvalid            400  a query parameter that cannot be used
+    │   ├── RequestInvalid            400  a query parameter or header that cannot be used
     │   ├── UploadInvalid             400  not the multipart form that was asked for
     │   ├── OptionInvalid             400  a form field or metadata option that cannot be used
     │   ├── RequestIdInvalid          400
@@ -65,7 +65,7 @@ class RequestError(ImageJobsError):
 
 
 class RequestInvalid(RequestError):
-    """A query parameter has a value that cannot be used."""
+    """A query parameter or a header has a value that cannot be used."""
 
 
 class UploadInvalid(RequestError):
@@ -167,7 +167,7 @@ class LimitExceeded(RequestError):
 
 
 class QuotaExceeded(LimitExceeded):
-    """More images than are left of the caller's day."""
+    """More images than are left of the caller's day (UTC)."""
 
     code = "quota_exceeded"
 

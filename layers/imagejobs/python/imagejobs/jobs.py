@@ -17,6 +17,7 @@ from imagejobs.errors import JobNotFound
 from imagejobs.metrics import Metric, emit
 
 if TYPE_CHECKING:
+    from imagejobs.answers import Job, Totals
     from imagejobs.queues import Queue
 
 # A dropped file's request_id is derived from its key and version: a repeated event finds the same job.
@@ -166,7 +167,7 @@ def image_place(key: str) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def job_document(job: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+def job_document(job: Mapping[str, Any], base_url: str) -> "Job":
     """A job as its owner reads it, wherever the API tells of one.
 
     Args:
@@ -192,7 +193,7 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def totals(job: Mapping[str, Any]) -> dict[str, int | None]:
+def totals(job: Mapping[str, Any]) -> "Totals":
     """The counts of a job as users read them; None before every row is staged."""
     return {
         "rows": job["rows_total"],

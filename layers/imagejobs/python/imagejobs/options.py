@@ -1,88 +1,65 @@
 """Steps `api`, `fan_out` and `compress`: how a job's images are to be compressed, as form fields say it."""
 
 import dataclasses
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from imagejobs import errors
+from imagejobs.fields import Choice, Matching, TextReader, WholeNumber, YesOrNo
 
 FORMATS = ("keep", "jpeg", "webp", "avif", "auto")
 EFFORTS = ("normal", "max")
 MAX_SIDE_PIXELS = 65_535
 """JPEG's own limit (ITU-T T.81, Y and X of the frame header)."""
 
-_YES_OR_NO = {"true": True, "false": False}
+_COLOUR = Matching(
+    "[0-9a-fA-F]{6}", "six hexadecimal digits for red, green and blue are allowed, such as ffffff", str.lower
+)
 
 
-def _read_number(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,5}", text) or not least <= int(text) <= most:
-            raise ValueError(f"a whole number from {least} to {most} is allowed")
-        return int(text)
-
-    return read
-
-
-def _read_choice(choices: tuple[str, ...]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"{', '.join(choices[:-1])} and {choices[-1]} are allowed")
-        return text
-
-    return read
-
-
-def _read_colour(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-fA-F]{6}", text):
-        raise ValueError("six hexadecimal digits for red, green and blue are allowed, such as ffffff")
-    return text.lower()
-
-
-def _read_yes_or_no(text: str) -> bool:
-    if text not in _YES_OR_NO:
-        raise ValueError("true and false are allowed")
-    return _YES_OR_NO[text]
-
-
-def _option(default: object, read: Callable[[str], object], *, codes: bool = True) -> Any:  # noqa: ANN401 as `field`
+def _option(default: object, read: TextReader, *, codes: bool = True) -> Any:  # noqa: ANN401 as `field` itself
     """`codes`: whether the bytes of an image depend on it."""
     return field(default=default, metadata={"read": read, "codes": codes})
 
 
 @dataclass(frozen=True, slots=True)
 class CompressionOptions:
-    """How to compress.
+    """How to compress; the API's description shows these words to its users.
 
     Args:
         quality: 1 to 100, of lossy codings, the same seen quality in every format; at 80 a picture is hard to tell
             from the original side by side.
-        min_quality: 1 to 100, the SSIMULACRA2 score that every lossy coding must reach against the picture that it was
-            made from: where `quality` does not, the search goes up from there. None for no such floor.
-        format: Of the output: the input's own ("keep"), one of three, or the smallest that a browser shows ("auto").
-        effort: "normal", or "max" for smaller JPEGs at twice the CPU.
-        max_width: Columns of the output at most; None for no limit. Nothing is enlarged.
-        max_height: Rows of the output at most; None for no limit.
-        background: Colour behind transparent pixels where the format has none, "rrggbb" in hexadecimal.
-        keep_metadata: Whether the names of author and owner of the rights stay; all else never does.
+        min_quality: 1 to 100, the least [SSIMULACRA2](https://github.com/cloudinary/ssimulacra2) score of every lossy
+            coding against the picture that it was made from. Where `quality` does not reach it, higher ones are tried;
+            a picture that no smaller file reaches it with keeps its coded picture. No floor without it.
+        format: Of the outputs: the input's own (`keep`), one of three, or the smallest that browsers show (`auto`).
+            A picture that would not get smaller in it keeps its own; so does an animation that the format cannot hold.
+        effort: `max` makes smaller JPEGs at some twice the CPU.
+        max_width: Most columns of the output, in pixels as a person sees the picture; nothing is enlarged.
+        max_height: Most rows of the output, in pixels as a person sees the picture; nothing is enlarged.
+        background: Colour behind transparent pixels where the format has none: red, green and blue, two hexadecimal
+            digits each.
+        keep_metadata: Whether the names of author and owner of the rights stay, of EXIF, XMP or IPTC, as EXIF; all
+            other metadata always goes.
         keep_wide_gamut: Whether colours beyond sRGB stay, with their profile.
-        reuse: Whether an image that did not change since an earlier job of the caller becomes what it became there.
+        reuse: Whether an image that did not change since an earlier job of the caller with the same options becomes
+            what it became there, at no cost.
 
     Raises:
         OptionInvalid: A value is out of its range.
     """
 
-    quality: int = _option(80, _read_number(1, 100))
-    format: str = _option("keep", _read_choice(FORMATS))
-    effort: str = _option("normal", _read_choice(EFFORTS))
-    max_width: int | None = _option(None, _read_number(1, MAX_SIDE_PIXELS))
-    max_height: int | None = _option(None, _read_number(1, MAX_SIDE_PIXELS))
-    background: str = _option("ffffff", _read_colour)
-    keep_metadata: bool = _option(False, _read_yes_or_no)  # noqa: FBT003 a default
-    keep_wide_gamut: bool = _option(False, _read_yes_or_no)  # noqa: FBT003 a default
-    min_quality: int | None = _option(None, _read_number(1, 100))
-    reuse: bool = _option(True, _read_yes_or_no, codes=False)  # noqa: FBT003 a default
+    quality: int = _option(80, WholeNumber(1, 100))
+    format: str = _option("keep", Choice(FORMATS))
+    effort: str = _option("normal", Choice(EFFORTS))
+    max_width: int | None = _option(None, WholeNumber(1, MAX_SIDE_PIXELS))
+    max_height: int | None = _option(None, WholeNumber(1, MAX_SIDE_PIXELS))
+    background: str = _option("ffffff", _COLOUR)
+    keep_metadata: bool = _option(False, YesOrNo())  # noqa: FBT003 a default
+    keep_wide_gamut: bool = _option(False, YesOrNo())  # noqa: FBT003 a default
+    min_quality: int | None = _option(None, WholeNumber(1, 100))
+    reuse: bool = _option(True, YesOrNo(), codes=False)  # noqa: FBT003 a default
 
     def __post_init__(self) -> None:
         for name, value in self.to_fields().items():

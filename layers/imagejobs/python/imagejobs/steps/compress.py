@@ -287,7 +287,7 @@ class RowWorker:
             return None
         known = image["known"]
         if known is None or str(known["content_key"]) != content_key:
-            known = self.database.fetch_one("find_known_content", {"content_key": content_key})
+            known = self.database.look_up("find_known_content", {"content_key": content_key})
         return known["image_id"] if known else None
 
     def _store(self, image: Record, body: bytes, compressed: CompressedImage, keys: Mapping[str, Any]) -> Attempt:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from aws_lambda_powertools import Logger
@@ -32,6 +32,9 @@ from imagejobs.queues import MessagesNotSent, Queue
 from imagejobs.result_sheet import ImageOutcome, write_result
 from imagejobs.sheet import SheetRow, read_sheet
 from imagejobs.webhook import judge, next_delay_seconds
+
+if TYPE_CHECKING:
+    from imagejobs.answers import JobEnded
 
 logger = Logger(child=True)
 
@@ -184,7 +187,7 @@ class Closer:
 
     def _event(self, job: Row) -> dict[str, str]:
         """The event, built from the stored job alone, so that every attempt says the same."""
-        body = {
+        body: JobEnded = {
             "request_id": str(job["request_id"]),
             "status": job["status"],
             "message": _webhook_message(job),
