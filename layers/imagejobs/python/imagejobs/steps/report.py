@@ -34,9 +34,9 @@ COMPARED_PICTURES = 6
 LISTED_IMAGES = 10
 FAILURES_PER_CODE = 5
 LISTED_GROUPS, LISTED_MEMBERS = 10, 6
-# In memory at once: some 50 MB. And what compares them takes a second of CPU.
+# 70 MB in memory at once; and comparisons that take a second of CPU.
 MAX_HASHES = 100_000
-MAX_COMPARISONS = 5_000_000
+MAX_COMPARISONS = 2_000_000
 
 # Pixels; a page shows a picture in half as many, and screens may have two for each.
 THUMBNAIL = CompressionOptions(format="jpeg", max_width=480, max_height=480)
