@@ -45,6 +45,7 @@ class CompressionOptions:
         keep_wide_gamut: Whether colours beyond sRGB stay, with their profile.
         reuse: Whether an image that did not change since an earlier job of the caller with the same options becomes
             what it became there, at no cost.
+        human_urls: Whether each image has a second URL, of the sheet's own numbers: `<S. No.>/<position>.<extension>`.
 
     Raises:
         OptionInvalid: A value is out of its range.
@@ -60,6 +61,7 @@ class CompressionOptions:
     keep_wide_gamut: bool = _option(False, YesOrNo())  # noqa: FBT003 a default
     min_quality: int | None = _option(None, WholeNumber(1, 100))
     reuse: bool = _option(True, YesOrNo(), codes=False)  # noqa: FBT003 a default
+    human_urls: bool = _option(False, YesOrNo(), codes=False)  # noqa: FBT003 a default
 
     def __post_init__(self) -> None:
         for name, value in self.to_fields().items():
