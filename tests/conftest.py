@@ -119,6 +119,12 @@ def upload_queue(aws: None) -> Queue:
 
 
 @pytest.fixture
+def report_queue(aws: None) -> Queue:
+    """The queue of jobs to report on."""
+    return _queue("reports")
+
+
+@pytest.fixture
 def finalizer(aws: None) -> Finalizer:
     """The finalizer's state machine; moto leaves its executions running."""
     client = boto3.client("stepfunctions")

@@ -157,7 +157,7 @@ class Api:
     def _store(self, url: str, file: Path) -> int:
         unfinished = file.with_name(f".{file.name}.part")
         try:
-            with _ask(self._anyone, "GET", url, stream=True) as answer, unfinished.open("wb") as target:
+            with _ask(self._anyone, "GET", url, stream=True, follows=True) as answer, unfinished.open("wb") as target:
                 for chunk in _chunks(answer):
                     target.write(chunk)
             size_bytes = unfinished.stat().st_size
@@ -216,9 +216,10 @@ def _ask(
     *,
     form: FormBody | None = None,
     headers: Mapping[str, str] | None = None,
+    follows: bool = False,
     **arguments: Any,  # noqa: ANN401 as requests
 ) -> requests.Response:
-    """One attempt; redirects are not followed, which would take the token along.
+    """One attempt; redirects are followed only where that is wanted, which is where no token would go along.
 
     Raises:
         ComeAgain: No answer, or one that may be another later.
@@ -228,7 +229,7 @@ def _ask(
         headers = {**(headers or {}), "Content-Type": form.content_type}
     try:
         answer = session.request(
-            method, url, data=form, headers=headers, timeout=TIMEOUTS_SECONDS, allow_redirects=False, **arguments
+            method, url, data=form, headers=headers, timeout=TIMEOUTS_SECONDS, allow_redirects=follows, **arguments
         )
     except requests.RequestException as error:
         raise _no_answer(url, error) from None

@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
+from imagejobs.queues import Queue
 from imagejobs.settings import required
 from imagejobs.steps.finalize import Closer
 
@@ -20,6 +21,7 @@ def closer() -> Closer:
     return Closer(
         database=Database.from_environment(),
         bucket=Bucket.from_environment(),
+        report_queue=Queue.from_environment("REPORT_QUEUE_URL"),
         api_base_url=required("API_BASE_URL"),
         webhook_time_scale=float(required("WEBHOOK_TIME_SCALE")),
     )

@@ -35,4 +35,7 @@ def test_of_yesterdays_sheet_only_what_changed_is_worked_on(client, shop):
         assert copy.headers["Cache-Control"] == "public, max-age=300"
         assert copy.content == requests.get(image["image_url"], timeout=30).content
     rows = csv.DictReader(io.StringIO(client.finished_csv(today), newline=""))
-    assert [row["Images Reused"] for row in rows] == ["1", "0"]
+    assert [(row["Images Reused"], row["Human Image Urls"]) for row in rows] == [
+        ("1", vase["human_url"]),
+        ("0", lamp["human_url"]),
+    ]

@@ -29,7 +29,9 @@ def webhook_secret() -> str:
 
 
 @pytest.fixture
-def functions(postgres_host, database_name, bucket, row_queue, upload_queue, finalizer, webhook_secret) -> Functions:
+def functions(
+    postgres_host, database_name, bucket, row_queue, upload_queue, report_queue, finalizer, webhook_secret
+) -> Functions:
     """The functions of a stack whose parameters have their defaults; the caller "shop" has the token `TOKEN`."""
     shop = {
         "name": "shop",
@@ -46,6 +48,7 @@ def functions(postgres_host, database_name, bucket, row_queue, upload_queue, fin
             "BUCKET_NAME": bucket.name,
             "ROW_QUEUE_URL": row_queue._url,
             "UPLOAD_QUEUE_URL": upload_queue._url,
+            "REPORT_QUEUE_URL": report_queue._url,
             "COMPRESS_CONCURRENCY": "2",
             "FINALIZER_ARN": finalizer._arn,
             "API_BASE_URL": "",

@@ -105,6 +105,7 @@ def test_no_value_is_a_secret_or_a_list(expanded, step):
         ("DEFAULT_WEBHOOK_URL", "fan_out", "", "https://example.com/hook"),
         ("PRIVATE_ORIGINS", "compress", "", "images.internal:8080"),
         ("PRIVATE_ORIGINS", "send_webhook", "", "images.internal:8080"),
+        ("PRIVATE_ORIGINS", "report", "", "images.internal:8080"),
         ("ALLOWED_HOSTS", "api", "", "*.example.com,203.0.113.0/24"),
         ("ALLOWED_HOSTS", "compress", "", "*.example.com,203.0.113.0/24"),
         ("DENIED_HOSTS", "fan_out", "", "old.example.com"),

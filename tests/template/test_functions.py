@@ -66,7 +66,7 @@ def layers_of(stack: Stack, step: str) -> list[Properties]:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_layers_are_the_shared_package_and_its_dependencies_and_the_codecs_where_they_are_used(expanded, step):
-    codecs = ["layers/codecs"] if step == "compress" else []
+    codecs = ["layers/codecs"] if step in {"compress", "report"} else []
 
     assert [layer["Content"]["S3Key"] for layer in layers_of(expanded, step)] == [
         "layers/imagejobs/python",

@@ -1,4 +1,4 @@
-"""Who reaches what: compress shops and the database, send_webhook receivers only, the others the database and AWS."""
+"""Who reaches what: compress and report shops and the database, send_webhook receivers, the others the database."""
 
 import pytest
 
@@ -46,7 +46,9 @@ def networks(stack: Stack) -> dict[str, str]:
 def test_each_function_is_where_it_reaches_no_more_than_it_needs(request, deployment):
     inside = networks(request.getfixturevalue(f"expanded_with_{deployment}"))
 
-    assert inside == {"compress": "Connected"} | dict.fromkeys(set(STEPS) - WITHOUT_DATABASE - {"compress"}, "Isolated")
+    shoppers = {"compress", "report"}
+    isolated = set(STEPS) - WITHOUT_DATABASE - shoppers
+    assert inside == dict.fromkeys(shoppers, "Connected") | dict.fromkeys(isolated, "Isolated")
 
 
 def test_functions_with_an_existing_database_are_in_its_network(expanded_with_options):

@@ -44,11 +44,12 @@ def test_each_step_consumes_its_queues(expanded):
         ("compress", "RowQueue"),
         ("bury", "RowDeadLetterQueue"),
         ("bury", "UploadDeadLetterQueue"),
+        ("report", "ReportQueue"),
     }
 
 
 def test_every_queue_is_consumed(expanded):
-    """But the letters of scheduled runs, which name nothing that is left to do."""
+    """But the letters of scheduled runs and reports, which nobody waits for."""
     consumed = {source.queue_id for source in event_sources(expanded)}
 
     assert set(expanded.of_type("AWS::SQS::Queue")) - consumed == {"AsyncDeadLetterQueue"}
@@ -73,7 +74,7 @@ def test_messages_of_a_batch_fail_one_by_one(expanded):
     assert all(kind == ["ReportBatchItemFailures"] for kind in kinds.values()), kinds
 
 
-@pytest.mark.parametrize("step", ["fan_out", "compress", "bury"])
+@pytest.mark.parametrize("step", ["fan_out", "compress", "bury", "report"])
 def test_consumer_answers_in_the_form_that_lambda_understands(step):
     """A malformed answer fails the whole batch on AWS; the local engine takes it for a success."""
     tree = parse(handler_path(step))
@@ -117,10 +118,10 @@ def test_every_queue_redrives_to_a_dead_letter_queue(expanded):
     queues = expanded.of_type("AWS::SQS::Queue")
     ordinary = {name: queue for name, queue in queues.items() if name not in dead_letter_queue_ids(expanded)}
 
-    del ordinary["AsyncDeadLetterQueue"]
-    assert set(ordinary) == {"UploadQueue", "RowQueue"}
+    assert set(ordinary) == {"UploadQueue", "RowQueue", "ReportQueue"}
     assert all(queue["RedrivePolicy"]["maxReceiveCount"] >= 5 for queue in ordinary.values())
-    assert dead_letter_queue_ids(expanded) == {"UploadDeadLetterQueue", "RowDeadLetterQueue"}
+    letters = {"UploadDeadLetterQueue", "RowDeadLetterQueue", "AsyncDeadLetterQueue"}
+    assert dead_letter_queue_ids(expanded) == letters
 
 
 def test_no_two_queues_share_a_dead_letter_queue(expanded):

@@ -298,7 +298,14 @@ def test_what_is_asked_of_a_job_is_acknowledged(server, run, command):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("submit", "no-such.csv"), ("status", "x"), ("submit", __file__, "-o", "quality"), ("status", "--wait"), ("x",)],
+    [
+        ("submit", "no-such.csv"),
+        ("submit", "/dev/null"),
+        ("status", "x"),
+        ("submit", __file__, "-o", "quality"),
+        ("status", "--wait"),
+        ("x",),
+    ],
 )
 def test_wrong_usage_asks_nobody(server, run, arguments):
     code, out, err = run(*arguments)

@@ -128,6 +128,14 @@ def test_a_redirect_of_the_api_is_not_followed(server, api):
     assert elsewhere.requests == []
 
 
+def test_a_picture_that_has_moved_is_downloaded_from_its_new_place(server, api, tmp_path):
+    server.answers["/vase.jpg"] = [says(http_answer(status="302 Found", Location=server.url("/new/vase.jpg")))]
+    server.answers["/new/vase.jpg"] = [says(http_answer(b"picture"))]
+
+    assert api.download(server.url("/vase.jpg"), tmp_path / "vase.jpg") == 7
+    assert [request.headers.get("authorization") for request in server.requests] == [None, None]
+
+
 def test_what_is_not_this_api_is_said_to_be_so(server, api):
     server.answers["/stage/jobs?limit=20"] = [says(http_answer(b"<html>Welcome</html>"))]
 

@@ -21,7 +21,7 @@ def hash_of(body: bytes, orientation: int = 1) -> int:
 
 
 def bits_apart(one: int, other: int) -> int:
-    return bin((one ^ other) & (2**64 - 1)).count("1")
+    return ((one ^ other) & (2**64 - 1)).bit_count()
 
 
 @pytest.mark.parametrize("path", PHOTOGRAPHS, ids=lambda path: path.name)

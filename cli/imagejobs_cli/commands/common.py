@@ -1,5 +1,6 @@
 """What commands share: the invocation that they write for, and options that mean the same everywhere."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -127,9 +128,18 @@ def job_argument(command: Command) -> Command:
     return click.argument("request_id", type=click.UUID, metavar="REQUEST_ID")(command)
 
 
-def existing_file() -> click.Path:
-    """A file that there is."""
-    return click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+class SheetFile(click.Path):
+    """A file that can be sent twice, whose size is known before: no pipe."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:  # noqa: ANN401 as click
+        """The file's path; ends the command when it is none."""
+        path = Path(os.fsdecode(super().convert(value, parameter, context)))
+        if not path.is_file():
+            self.fail(f"{value} is no regular file: write the sheet to one first.", parameter, context)
+        return path
 
 
 def _set_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 click's

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import click
 
-from imagejobs_cli.commands.common import Invocation, calls_api, existing_file, job_argument, wait, waits
+from imagejobs_cli.commands.common import Invocation, SheetFile, calls_api, job_argument, wait, waits
 from imagejobs_cli.errors import ExitCode, Interrupted, Unreachable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -27,7 +27,7 @@ NAMED_FIELDS = {
 def uploads(command: Command) -> Command:
     """The sheet, how it is to be done, and what to wait for; all form fields can be given, the commonest by name."""
     decorators: list[Callable[..., Any]] = [
-        click.argument("file", type=existing_file()),
+        click.argument("file", type=SheetFile()),
         *(click.option(_flag(name), name, metavar=sign, help=text) for name, (sign, text) in NAMED_FIELDS.items()),
         click.option("--reuse/--no-reuse", default=None, help="Whether to take over what was compressed before."),
         click.option(
@@ -122,7 +122,7 @@ def _send(invocation: Invocation, sheet: Path, fields: Mapping[str, str], key: s
 
 @click.command()
 @job_argument
-@click.argument("corrected", type=existing_file(), required=False)
+@click.argument("corrected", type=SheetFile(), required=False)
 @click.option("--wait", "waiting", is_flag=True, help="Show the progress and wait for the job's end.")
 @waits
 @calls_api

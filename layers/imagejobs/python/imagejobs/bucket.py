@@ -17,7 +17,9 @@ UPLOAD_PREFIX = "uploads/"
 DROP_PREFIX = "drop/"
 IMAGE_PREFIX = "images/"
 RESULT_PREFIX = "results/"
+CORRECTION_PREFIX = "corrections/"
 WEBHOOK_PREFIX = "webhooks/"
+REPORT_PREFIX = "reports/"
 
 # S3's smallest part is 5 MiB and an object has 10,000 parts at most: 8 MiB carries results up to 80 GB.
 PART_BYTES = 8 * 1024 * 1024
@@ -133,20 +135,30 @@ class Bucket:
         answer = self._client.get_object(Bucket=self.name, Key=source.key, VersionId=source.version)
         return cast("BinaryIO", answer["Body"])
 
+    def newest(self, key: str) -> bytes:
+        """The bytes of the newest version of an object; of an image's key, all versions have the same."""
+        return self._client.get_object(Bucket=self.name, Key=key)["Body"].read()
+
     def metadata(self, source: ObjectVersion) -> dict[str, str]:
         """The user metadata (`x-amz-meta-…`) of the object, names in lower case."""
         answer = self._client.head_object(Bucket=self.name, Key=source.key, VersionId=source.version)
         return {name.lower(): value for name, value in answer["Metadata"].items()}
 
-    def link(self, source: ObjectVersion, file_name: str) -> str:
-        """A presigned URL that downloads the object as `file_name` for an hour, without credentials."""
+    def link(self, source: ObjectVersion, file_name: str, disposition: str = "attachment") -> str:
+        """A presigned URL that gets the object for an hour, without credentials.
+
+        Args:
+            source: The object.
+            file_name: What it is called where it is saved.
+            disposition: "attachment" to have browsers save it, "inline" to have them show it.
+        """
         return self._client.generate_presigned_url(
             "get_object",
             Params={
                 "Bucket": self.name,
                 "Key": source.key,
                 "VersionId": source.version,
-                "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(file_name, safe='')}",
+                "ResponseContentDisposition": f"{disposition}; filename*=UTF-8''{quote(file_name, safe='')}",
             },
             ExpiresIn=RESULT_LINK_SECONDS,
         )

@@ -7,7 +7,9 @@
     │   ├── OptionInvalid             400  a form field or metadata option that cannot be used
     │   ├── RequestIdInvalid          400
     │   ├── JobNotFound               404  unknown, or another caller's
+    │   ├── NoFailures                404  none of the job's rows failed
     │   ├── ResultNotReady            409
+    │   ├── ReportNotReady            404  `retry_after_seconds`
     │   ├── JobNotEnded               409  asked for what only an ended job can have
     │   ├── JobEnded                  409  too late: the work is done
     │   ├── NothingToRetry            409
@@ -92,11 +94,34 @@ class JobNotFound(RequestError):
     http_status = 404
 
 
+class NoFailures(RequestError):
+    """The job has no CSV of rows that failed, or not yet."""
+
+    code = "no_failures"
+    http_status = 404
+
+
 class ResultNotReady(RequestError):
     """The job has no finished CSV, or not yet."""
 
     code = "result_not_ready"
     http_status = 409
+
+
+class ReportNotReady(RequestError):
+    """The job has no report yet: it is written soon after the job has ended.
+
+    Args:
+        message: What to wait for.
+        retry_after_seconds: When it is worth another try.
+    """
+
+    code = "report_not_ready"
+    http_status = 404
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class JobNotEnded(RequestError):

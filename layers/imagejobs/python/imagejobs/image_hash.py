@@ -8,8 +8,8 @@ from imagejobs.image_size import with_alpha
 
 # Neal Krawetz, "Kind of Like That", https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
 _COLUMNS, _ROWS = 9, 8
-# Of each side. They are picked, not filtered: each of the 72 cells is the mean of a thousand of them, and to go through all
-# pixels would take seven times the CPU (docs/decisions/0020-report.md).
+# Of each side. They are picked, not filtered: each of the 72 cells is the mean of a thousand of them, and to go through
+# all pixels would take seven times the CPU (docs/decisions/0020-report.md).
 _SAMPLES = 32 * _COLUMNS
 
 

@@ -131,6 +131,15 @@ class Queue:
         """
         self._send([{"Id": "0", "MessageBody": json.dumps(source.as_event())}])
 
+    def ring_report(self, request_id: UUID, generation: int) -> None:
+        """Send one message that a report on a generation of a job is to be written.
+
+        Raises:
+            MessagesNotSent: SQS still refuses it after three attempts.
+        """
+        body = {"request_id": str(request_id), "generation": generation}
+        self._send([{"Id": "0", "MessageBody": json.dumps(body)}])
+
     def show_again(self, message: Message, seconds: float) -> None:
         """Let a message that is given back be visible `seconds` from now, not after the whole time-out."""
         self._client.change_message_visibility(

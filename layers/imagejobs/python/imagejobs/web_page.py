@@ -1,7 +1,7 @@
 """api: the page for people, and what their browsers are told to keep to.
 
 The files in `web/` are served as they lie there. Their addresses hold a digest of them all, so that a browser may keep
-them for good and a new deployment's page never runs with an old one's modules.
+them for good, and takes none of an older deployment's from its cache.
 """
 
 import hashlib

@@ -8,31 +8,44 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from uuid import UUID
 
-from imagejobs.bucket import (
-    DROP_PREFIX,
-    IMAGE_PREFIX,
-    RESULT_PREFIX,
-    UPLOAD_PREFIX,
-    WEBHOOK_PREFIX,
-    Bucket,
-    ObjectVersion,
-)
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+
+from imagejobs.bucket import IMAGE_PREFIX, PART_BYTES, WEBHOOK_PREFIX, Bucket, ObjectVersion
+from imagejobs.corrections import Corrections, from_json
 from imagejobs.database import Database, Row, Transaction, json_arrays
 from imagejobs.errors import ImageAbandoned, JobCancelled
-from imagejobs.jobs import CANCELLED_MESSAGE, TERMINAL, event_id, image_place, result_url, totals
+from imagejobs.jobs import (
+    CANCELLED_MESSAGE,
+    TERMINAL,
+    corrections_key,
+    event_id,
+    failures_key,
+    image_place,
+    result_key,
+    result_url,
+    totals,
+)
 from imagejobs.limits import SHEET_LIMITS
 from imagejobs.metrics import Metric, emit
-from imagejobs.result_sheet import ImageOutcome, write_result
+from imagejobs.queues import MessagesNotSent, Queue
+from imagejobs.result_sheet import FailureSheet, ImageOutcome, write_result
 from imagejobs.sheet import SheetRow, read_sheet
+from imagejobs.sheet_layout import SheetLayout
 from imagejobs.webhook import judge, next_delay_seconds
 
 if TYPE_CHECKING:
     from imagejobs.answers import JobEnded
 
+logger = Logger(child=True)
+
 PAGE_IMAGES = 1000
+GZIP_SUFFIX = ".gz"
+CSV_TYPE = "text/csv; charset=utf-8"
 # What ends an image whose worker may have died after it stored something.
 ENDED_FOR_A_WORKER = (ImageAbandoned.code, JobCancelled.code)
 
@@ -51,12 +64,14 @@ class Closer:
     Attributes:
         database: The truth about the job.
         bucket: Where the CSV lies and the result goes.
+        report_queue: Rung when a job is closed.
         api_base_url: Public URL of the API, without a slash at its end.
         webhook_time_scale: Multiplies every delay of the retry schedule.
     """
 
     database: Database
     bucket: Bucket
+    report_queue: Queue
     api_base_url: str
     webhook_time_scale: float
 
@@ -79,14 +94,15 @@ class Closer:
         job = self._job(state)
         if not _is_open(job, state):
             return _stored_result(job)
-        key = _result_key(job["source_key"])
+        key = result_key(job["source_key"])
+        error_key = f"{key}.error.json"
         if not job["rows_total"]:  # the sheet was refused; one that was read has a row
             reason = {"request_id": str(job["request_id"]), "status": "FAILED", "message": job["error_message"]}
-            self.bucket.put(f"{key}.error.json", json.dumps(reason).encode(), "application/json")
-            return {"result_key": None, "result_version": None, "error_message": None}
-        version = self.bucket.put_parts(key, self._finished_csv(job), "text/csv; charset=utf-8")
-        self.bucket.delete(f"{key}.error.json")  # of an earlier file of the same name
-        return {"result_key": key, "result_version": version, "error_message": None}
+            self.bucket.put(error_key, json.dumps(reason).encode(), "application/json")
+            return {"result_key": None, "result_version": None, "failures_version": None, "error_message": None}
+        stored = self._store_result(job, key)
+        self.bucket.delete(error_key)  # of an earlier file of the same name
+        return {**stored, "error_message": None}
 
     def remove_strays(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Delete what workers that died have stored and no image names; the number of such versions."""
@@ -109,12 +125,15 @@ class Closer:
             **_identity(state),
             "result_key": result["result_key"],
             "result_version": result["result_version"],
+            "failures_version": result.get("failures_version"),  # without it when the finished CSV was given up
             "status": "FAILED" if message else "COMPLETED",
             "error_message": message,
         }
         if self.database.execute("close_job", closing):
             emit({Metric.JOBS_FAILED if message else Metric.JOBS_COMPLETED: 1}, **_identity(state))
-        return self._next_delivery(self._job(state), state)
+        job = self._job(state)
+        self._ring_report(job, state)
+        return self._next_delivery(job, state)
 
     def record_attempt(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Write one webhook attempt down and say what comes next.
@@ -150,6 +169,15 @@ class Closer:
             raise LookupError(f"There is no job {state['request_id']}.")
         return job
 
+    def _ring_report(self, job: Row, state: Mapping[str, Any]) -> None:
+        """Have the report written unless it is; a webhook never waits for it, whatever becomes of the message."""
+        if job["status"] not in TERMINAL or not _is_present(job, state) or job["report_key"]:
+            return
+        try:
+            self.report_queue.ring_report(job["request_id"], job["generation"])
+        except (BotoCoreError, ClientError, MessagesNotSent):
+            logger.exception("report_not_rung")
+
     def _next_delivery(self, job: Row, state: Mapping[str, Any]) -> dict[str, Any]:
         """The webhook from the attempt on that was not recorded yet; the job is settled when there is none."""
         if job["status"] not in TERMINAL or not _is_present(job, state):
@@ -182,11 +210,35 @@ class Closer:
             "body": json.dumps(body),
         }
 
-    def _finished_csv(self, job: Row) -> Iterator[bytes]:
-        with self.bucket.open(ObjectVersion(job["source_key"], job["source_version"])) as stream:
-            sheet = read_sheet(stream, SHEET_LIMITS)
-            rows = _with_outcomes(iter(sheet), self._images(job["request_id"]))
-            yield from write_result(sheet.header, rows, byte_order_mark=sheet.has_byte_order_mark)
+    def _store_result(self, job: Row, key: str) -> dict[str, Any]:
+        """The finished CSV's key, which says whether it is a gzip, its version, and that of the failures, if any."""
+        source = ObjectVersion(job["source_key"], job["source_version"])
+        with self.bucket.open(source) as stream, SpooledTemporaryFile(max_size=PART_BYTES) as file:
+            sheet = read_sheet(stream, SHEET_LIMITS, SheetLayout.from_fields(job["layout"]), self._corrections(job))
+            failures = FailureSheet(sheet.form, cast("BinaryIO", file))
+            rows = failures.watch(_with_outcomes(iter(sheet), self._images(job["request_id"])))
+            content_type = CSV_TYPE
+            if sheet.form.is_gzip:
+                key, content_type = f"{key.removesuffix(GZIP_SUFFIX)}{GZIP_SUFFIX}", "application/gzip"
+            chunks = write_result(sheet.form, rows, human_urls="human_urls" in job["options"])
+            version = self.bucket.put_parts(key, chunks, content_type)
+            failures.detach()
+            failures_version = self._store_failures(job, cast("BinaryIO", file)) if failures.rows else None
+        if failures_version is None:
+            self.bucket.delete(failures_key(job["source_key"]))  # of an earlier generation, or file of the same name
+        return {"result_key": key, "result_version": version, "failures_version": failures_version}
+
+    def _store_failures(self, job: Row, file: BinaryIO) -> str:
+        file.seek(0)
+        chunks = iter(partial(file.read, PART_BYTES), b"")
+        return self.bucket.put_parts(failures_key(job["source_key"]), chunks, CSV_TYPE)
+
+    def _corrections(self, job: Row) -> Corrections:
+        if job["corrections_version"] is None:
+            return {}
+        source = ObjectVersion(corrections_key(job["request_id"]), job["corrections_version"])
+        with self.bucket.open(source) as stream:
+            return from_json(stream.read())
 
     def _strays(self, state: Mapping[str, Any]) -> Iterator[ObjectVersion]:
         if not self._may_have_strays(state):
@@ -247,16 +299,12 @@ def _is_open(job: Row, state: Mapping[str, Any]) -> bool:
 
 
 def _stored_result(job: Row) -> dict[str, Any]:
-    return {"result_key": job["result_key"], "result_version": job["result_version"], "error_message": None}
+    stored = {name: job[name] for name in ("result_key", "result_version", "failures_version")}
+    return {**stored, "error_message": None}
 
 
 def _identity(state: Mapping[str, Any]) -> dict[str, Any]:
     return {"request_id": state["request_id"], "generation": state["generation"]}
-
-
-def _result_key(source_key: str) -> str:
-    prefix = DROP_PREFIX if source_key.startswith(DROP_PREFIX) else UPLOAD_PREFIX
-    return f"{RESULT_PREFIX}{source_key.removeprefix(prefix)}"
 
 
 def _record(delivery: Mapping[str, Any], transaction: Transaction) -> bool:
@@ -282,6 +330,7 @@ def _outcome(image: Row) -> ImageOutcome:
         bytes_before=image["bytes_before"],
         bytes_after=image["bytes_after"],
         is_reused=image["reused"] is not None,
+        human_url=image["human_url"],
     )
 
 

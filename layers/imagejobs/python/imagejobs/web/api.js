@@ -14,6 +14,7 @@
  * @property {number} images_completed
  * @property {number} images_failed
  * @property {number} images_unchanged
+ * @property {number} images_reused
  * @property {number} bytes_before
  * @property {number} bytes_after
  * @property {string | null} result_url
@@ -38,6 +39,7 @@
  * @property {number | null} height
  * @property {number | null} bytes_before
  * @property {number | null} bytes_after
+ * @property {"not_modified" | "same_content" | null} reused
  */
 
 /**

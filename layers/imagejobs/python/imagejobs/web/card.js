@@ -13,12 +13,12 @@ export function card(picture, enlarge) {
   if (picture.status !== "COMPLETED") return el("li", { class: "card waiting" }, el("p", {}, fileName(picture.source_url), " is waiting"));
   return el(
     "li", { class: "card" },
-    compare(picture),
+    picture.image_url && compare(picture),
     el("div", { class: "caption" },
       el("p", { class: "name" }, fileName(picture.source_url)),
       el("p", { class: "sizes" }, sizes(picture)),
       el("p", { class: "links" },
-        el("button", { type: "button", class: "link", onclick: enlarge }, "Enlarge", unseen(picture)),
+        picture.image_url && el("button", { type: "button", class: "link", onclick: enlarge }, "Enlarge", unseen(picture)),
         link(picture.source_url, "Original", picture),
         link(picture.image_url, "Compressed", picture))),
   );
@@ -49,12 +49,18 @@ export function enlarger() {
  */
 function compare(picture) {
   const name = fileName(picture.source_url);
-  const image = (kind, address) => el("img", { class: kind, src: webAddress(address) ?? "", alt: `${name}, ${kind}`, loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
-  const before = image("original", picture.source_url);
-  const after = image("compressed", picture.image_url);
-  const slider = el("input", { type: "range", min: "0", max: "100", value: "50", "aria-label": `${name}: before and after`, oninput: cut });
+  const before = image("original", picture.source_url, name);
+  const after = image("compressed", picture.image_url, name);
+  const slider = el("input", {
+    type: "range", min: "0", max: "100", value: "50", "aria-label": `${name}: before and after`, oninput: cut,
+  });
   const note = el("p", { class: "note", hidden: true });
-  const box = el("div", { class: "compare" }, after, before, el("span", { class: "edge", "aria-hidden": "true" }), tag("before", "Before"), tag("after", "After"), slider, note);
+  const box = el(
+    "div", { class: "compare" },
+    after, before,
+    el("span", { class: "edge", "aria-hidden": "true" }), tag("before", "Before"), tag("after", "After"),
+    slider, note,
+  );
   box.style.setProperty("--ratio", picture.width / picture.height);
   before.addEventListener("error", () => miss("The original is not shown: its server does not give it to this page."));
   after.addEventListener("error", () => miss("The compressed picture cannot be loaded."));
@@ -76,6 +82,14 @@ function compare(picture) {
   }
 }
 
+/** @param {"original" | "compressed"} kind @param {string | null} address @param {string} name @returns {HTMLElement} */
+function image(kind, address, name) {
+  return el("img", {
+    class: kind, src: webAddress(address) ?? "", alt: `${name}, ${kind}`,
+    loading: "lazy", decoding: "async", referrerpolicy: "no-referrer",
+  });
+}
+
 /** @param {import("./api.js").Picture} picture @returns {HTMLElement} */
 function failure(picture) {
   return el(
@@ -84,23 +98,26 @@ function failure(picture) {
       el("p", { class: "name" }, fileName(picture.source_url)),
       el("p", { class: "why" }, el("strong", {}, reason(picture.error_code))),
       el("p", {}, picture.error_message),
-      el("p", { class: "links" }, webAddress(picture.source_url) ? link(picture.source_url, "Open its address", picture) : el("code", {}, picture.source_url))),
+      el("p", { class: "links" }, link(picture.source_url, "Open its address", picture) ?? el("code", {}, picture.source_url))),
   );
 }
 
 /** @param {import("./api.js").Picture} picture @returns {(Node | string)[]} */
 function sizes(picture) {
   const { bytes_before: before, bytes_after: after } = picture;
-  if (picture.outcome === "unchanged") return [`${bytes(before)} to ${bytes(after)}, kept as is: it would not get smaller`];
-  return [`${bytes(before)} to ${bytes(after)} `, el("strong", { class: "less" }, `−${percentSaved(before, after)}`), ` ${(picture.format ?? "").toUpperCase()}`];
+  const origin = picture.reused ? ", as in an earlier job" : "";
+  if (picture.outcome === "unchanged") return [`${bytes(before)} to ${bytes(after)}, kept as is: it would not get smaller${origin}`];
+  const less = el("strong", { class: "less" }, `−${percentSaved(before, after)}`);
+  return [`${bytes(before)} to ${bytes(after)} `, less, ` ${(picture.format ?? "").toUpperCase()}${origin}`];
 }
 
 function tag(kind, text) {
   return el("span", { class: `tag ${kind}`, "aria-hidden": "true" }, text);
 }
 
+/** @returns {HTMLElement | null} Null for what is no address of the web. */
 function link(address, label, picture) {
-  return el("a", { href: webAddress(address), target: "_blank", rel: "noopener noreferrer" }, label, unseen(picture));
+  return webAddress(address) && el("a", { href: webAddress(address), target: "_blank", rel: "noopener noreferrer" }, label, unseen(picture));
 }
 
 /** The same words stand beneath every picture; a screen reader gets its name with them. */

@@ -12,8 +12,13 @@ const TYPING_MILLISECONDS = 250;
 /** What is shown, by the address's `show`: a status for the API, a test for what it cannot tell, and the job's own count. */
 const FILTERS = {
   all: { label: "All", status: null, matches: () => true, of: (job) => job.images },
-  failed: { label: "Failed", status: "FAILED", matches: (picture) => picture.status === "FAILED", of: (job) => job.images_failed },
-  unchanged: { label: "Kept as is", status: "COMPLETED", matches: (picture) => picture.outcome === "unchanged", of: (job) => job.images_unchanged },
+  failed: { label: "Failed", status: "FAILED", matches: () => true, of: (job) => job.images_failed },
+  unchanged: {
+    label: "Kept as is",
+    status: "COMPLETED",
+    matches: (picture) => picture.outcome === "unchanged",
+    of: (job) => job.images_unchanged,
+  },
 };
 
 export class Gallery {
@@ -42,7 +47,9 @@ export class Gallery {
   addEarly(pictures) {
     this.controls.hidden = true;
     for (const picture of pictures) this.rows.put(picture);
-    this.said.textContent = this.rows.size ? "The first ones as they are done; all of them, to be searched, at the end." : "They come as they are done.";
+    this.said.textContent = this.rows.size
+      ? "The first ones as they are done; all of them, to be searched, at the end."
+      : "They come as they are done.";
   }
 
   /** Begin anew. */

@@ -76,14 +76,23 @@ export class Progress {
   }
 }
 
+/** @param {import("./api.js").Job} job @returns {string} */
+function notes(job) {
+  const kept = job.images_unchanged && `${count(job.images_unchanged)} kept as is`;
+  const reused = job.images_reused && `${count(job.images_reused)} as in earlier jobs`;
+  return [kept, reused].filter(Boolean).join(", ");
+}
+
 /** @param {import("./api.js").Job} job @returns {HTMLElement[]} */
 function tiles(job) {
   const saved = job.bytes_before - job.bytes_after;
+  const unread = job.rows_failed ? `and ${counted(job.rows_failed, "row")} that could not be read` : "";
   return [
-    ["Saved", `${bytes(saved)}`, job.bytes_before ? percentSaved(job.bytes_before, job.bytes_after) : "", "saving"],
+    ["Saved", bytes(saved), job.bytes_before ? percentSaved(job.bytes_before, job.bytes_after) : "", "saving"],
     ["Before", bytes(job.bytes_before), ""],
     ["After", bytes(job.bytes_after), ""],
-    ["Compressed", count(job.images_completed), job.images_unchanged ? `${count(job.images_unchanged)} kept as is` : ""],
-    ["Failed", count(job.images_failed), job.rows_failed ? `and ${counted(job.rows_failed, "row")} that could not be read` : "", job.images_failed || job.rows_failed ? "failing" : ""],
-  ].map(([name, value, note, kind]) => el("div", { class: kind ?? "" }, el("dt", {}, name), el("dd", {}, value, note && el("small", {}, ` ${note}`))));
+    ["Compressed", count(job.images_completed), notes(job)],
+    ["Failed", count(job.images_failed), unread, job.images_failed || job.rows_failed ? "failing" : ""],
+  ].map(([name, value, note, kind]) =>
+    el("div", { class: kind ?? "" }, el("dt", {}, name), el("dd", {}, value, note && el("small", {}, ` ${note}`))));
 }

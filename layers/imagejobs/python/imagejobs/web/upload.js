@@ -3,7 +3,7 @@
 import { announce, el, problem } from "./dom.js";
 import { bytes, count } from "./words.js";
 
-const MAX_BYTES = 256 * 1024 * 1024; // of a sheet
+const MAX_BYTES = 256 * 1024 * 1024; // of a sheet, as the storage's form takes it
 const MAX_API_BYTES = 4_400_000; // of POST /upload; beyond that the file goes into the bucket by itself
 const QUALITIES = [
   [90, "very close to the original, even enlarged"],
@@ -30,7 +30,7 @@ export function uploadForm(api, signal) {
     "form", { class: "panel upload", onsubmit, "aria-label": "New job" },
     el("div", { class: "drop" }, file, zone,
       el("p", { id: "file-help", class: "help" },
-        `Up to ${bytes(MAX_BYTES)}, a row for each product. Columns of your own stay as they are.`)),
+        "Up to 256 MB, a row for each product. Columns of your own stay as they are.")),
     options(),
     errors,
     el("p", { class: "actions" }, submit),
@@ -126,6 +126,11 @@ function options() {
         ["", "our standard one"],
         ["shopify", "a Shopify export"],
         ["woocommerce", "a WooCommerce export"],
+      ]),
+      select("column_separator", "Its cells are separated by", "Excel writes semicolons in much of Europe.", [
+        ["", "commas"],
+        ["semicolon", "semicolons"],
+        ["tab", "tabs"],
       ]),
       select("format", "Save as", "A picture that would grow keeps its own format.", [
         ["", "the format it has"],
