@@ -74,6 +74,7 @@ IMAGE = {
     "score": None,
     "content": None,
     "reused": None,
+    "human_url": None,
 }
 FAILED_IMAGE = {
     **dict.fromkeys(IMAGE),

@@ -25,7 +25,8 @@ PAGE = 1000  # keys that S3 lists, and Postgres is asked about, at a time
 # Postgres sorts as S3 does, by bytes.
 _IMAGES = """
 SELECT object_key, bytes_after
-FROM (SELECT DISTINCT object_key, bytes_after FROM compressed_images WHERE status = 'COMPLETED') AS image
+FROM (SELECT object_key, bytes_after FROM compressed_images WHERE status = 'COMPLETED'
+      UNION SELECT human_key, bytes_after FROM compressed_images WHERE human_key IS NOT NULL) AS image
 ORDER BY object_key COLLATE "C"
 """
 
@@ -39,6 +40,7 @@ WHERE coalesce(job.status, 'FAILED') IN ('COMPLETED', 'FAILED')
                   WHERE image.request_id = stored.request_id AND image.object_key = stored.key)
   AND NOT EXISTS (SELECT FROM compressed_images AS image
                   WHERE image.object_key = stored.key AND image.reused IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM compressed_images AS image WHERE image.human_key = stored.key)
 ORDER BY stored.key
 """
 

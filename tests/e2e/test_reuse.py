@@ -1,4 +1,4 @@
-"""A delta run over HTTP: the same sheet on two days, one picture changed in between."""
+"""A delta run over HTTP: the same sheet on two days, one picture changed in between; today with human URLs."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ def test_of_yesterdays_sheet_only_what_changed_is_worked_on(client, shop):
     assert client.ended(yesterday)["images_reused"] == 0
     shop.put(paths[1], (SAMPLES / "jug.jpg").read_bytes())
 
-    today = client.upload(sheet, reuse="true")
+    today = client.upload(sheet, reuse="true", human_urls="true")
     job = client.ended(today)
 
     (vase_before, lamp_before), (vase, lamp) = client.images(yesterday), client.images(today)
@@ -29,5 +29,13 @@ def test_of_yesterdays_sheet_only_what_changed_is_worked_on(client, shop):
     assert vase["image_url"] == vase_before["image_url"]
     assert lamp["image_url"] != lamp_before["image_url"]
     assert {requests.get(each["image_url"], timeout=30).status_code for each in (vase, lamp, lamp_before)} == {200}
+    for number, image in enumerate((vase, lamp), start=1):
+        assert f"/images/{today}/{number}/1." in image["human_url"]
+        copy = requests.get(image["human_url"], timeout=30)
+        assert copy.headers["Cache-Control"] == "public, max-age=300"
+        assert copy.content == requests.get(image["image_url"], timeout=30).content
     rows = csv.DictReader(io.StringIO(client.finished_csv(today), newline=""))
-    assert [row["Images Reused"] for row in rows] == ["1", "0"]
+    assert [(row["Images Reused"], row["Human Image Urls"]) for row in rows] == [
+        ("1", vase["human_url"]),
+        ("0", lamp["human_url"]),
+    ]

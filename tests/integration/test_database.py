@@ -2,6 +2,7 @@
 
 import re
 import traceback
+from contextlib import suppress
 from io import StringIO
 from threading import Barrier, Thread
 from uuid import uuid4
@@ -399,10 +400,8 @@ def test_threads_that_share_it_wait_for_each_others_transactions(database, conne
     def work(fails):
         barrier.wait(20)
         for _ in range(20):
-            try:
+            with suppress(ZeroDivisionError):
                 database.transact(lambda transaction: (count(transaction), 1 / (not fails)))
-            except ZeroDivisionError:
-                pass
 
     threads = [Thread(target=work, args=(number % 2 == 0,)) for number in range(8)]
     for thread in threads:

@@ -329,6 +329,7 @@ USAGE = """
 INSERT INTO caller_usage (owner, day, images) VALUES ('shop', '2026-11-22', 0);
 INSERT INTO caller_rate (owner, minute, requests) VALUES ('shop', now(), 1);
 """
+HUMAN = "human_key = 'a', human_version = '1', human_url = 'b'"
 KEYS = "url_key = gen_random_uuid(), content_key = gen_random_uuid()"
 LEASED = "lease_token = gen_random_uuid(), leased_until = now()"
 
@@ -394,6 +395,8 @@ ILLEGAL = [
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 99.99".replace("smaller", "unchanged")),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, content = 'drawing'"),
     ("compressed_images", "perceptual_hash = 1"),
+    ("compressed_images", HUMAN),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, {HUMAN}".replace(", human_version = '1'", "")),
     ("compressed_images", f"{KEYS}"),
     ("compressed_images", f"status = 'FAILED', {TOLD}, {KEYS}"),
     ("compressed_images", f"status = 'FAILED', {TOLD}, reused = 'same_content'"),
@@ -445,7 +448,7 @@ LEGAL = [
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 75, content = 'photograph', perceptual_hash = -1"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 100".replace("smaller", "unchanged")),
     ("compressed_images", f"status = 'FAILED', {TOLD}"),
-    ("compressed_images", f"status = 'COMPLETED', {DONE}, reused = 'not_modified'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, reused = 'not_modified', {HUMAN}"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, {KEYS}, reused = 'same_content', etag = 'a'"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, {KEYS}, last_modified = 'a', validated_url = 'b'"),
     ("compressed_images", "same_as_row_number = 1, same_as_position = 1, position = 2"),

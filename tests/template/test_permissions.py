@@ -42,7 +42,10 @@ ALLOWED = {
     | RINGS_QUEUES
     | {("sqs:ChangeMessageVisibility", "${UploadQueue.Arn}")}
     | STARTS_FINALIZER,
-    "compress": {("s3:PutObject", "${Bucket.Arn}/images/*"), ("s3:DeleteObjectVersion", "${Bucket.Arn}/images/*")}
+    # A copy of the newest version, which needs no more than a read of it:
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+    "compress": {("s3:GetObject", "${Bucket.Arn}/images/*")}
+    | {("s3:PutObject", "${Bucket.Arn}/images/*"), ("s3:DeleteObjectVersion", "${Bucket.Arn}/images/*")}
     | RINGS_QUEUES
     | {("sqs:ChangeMessageVisibility", "${RowQueue.Arn}")}
     | STARTS_FINALIZER,

@@ -30,8 +30,8 @@ def test_another_url_or_body_is_another_key_and_neither_is_taken_for_the_other()
 
 
 def test_all_options_but_those_that_change_no_byte_are_in_the_keys():
-    assert CompressionOptions.names() - CODING_OPTIONS == {"reuse"}
-    assert keys(fields={**FIELDS, "reuse": "false"}) == keys()
+    assert CompressionOptions.names() - CODING_OPTIONS == {"reuse", "human_urls"}
+    assert keys(fields={**FIELDS, "reuse": "false", "human_urls": "true"}) == keys()
 
 
 def test_a_new_meaning_of_the_options_forgets_all_keys(monkeypatch):

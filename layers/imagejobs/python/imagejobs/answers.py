@@ -200,6 +200,8 @@ class Image(TypedDict):
     reused: Literal["not_modified", "same_content"] | None
     """Why it was not compressed again: its origin said that it has not changed, or sent the bytes of an image that was
     compressed before in the same way, under this URL or another. It has the other's `image_url` then."""
+    human_url: str | None
+    """Where it is served under the sheet's own numbers, cached for minutes; null unless `human_urls` asked for it."""
 
 
 class ImagePage(TypedDict):

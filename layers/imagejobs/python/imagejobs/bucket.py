@@ -83,6 +83,18 @@ class Bucket:
         )
         return answer.get("VersionId", "null")
 
+    def copy(self, source_key: str, key: str, content_type: str, cache_control: str) -> str:
+        """Store the newest version of an object once more under another key; the version it became there."""
+        answer = self._client.copy_object(
+            Bucket=self.name,
+            CopySource={"Bucket": self.name, "Key": source_key},
+            Key=key,
+            MetadataDirective="REPLACE",
+            ContentType=content_type,
+            CacheControl=cache_control,
+        )
+        return answer.get("VersionId", "null")
+
     def put_parts(self, key: str, chunks: Iterable[bytes], content_type: str) -> str:
         """Store an object of any length with flat memory; the version it became.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from psycopg2.extras import Json
@@ -35,6 +36,9 @@ _IMAGE_PLACE = re.compile(r"/([0-9]{1,9})-([0-9]{1,9})-[0-9a-f]{16}\.[a-z]+$")
 
 JOB_STATUSES = ("PENDING", "PROCESSING", "COMPLETED", "FAILED")
 IMAGE_STATUSES = ("PENDING", "COMPLETED", "FAILED")
+# Of a serial number, percent-encoded: a key has 1,024 bytes at most, and a longer name is for no human.
+MAX_HUMAN_NAME_BYTES = 200
+
 TERMINAL = frozenset({"COMPLETED", "FAILED"})
 CANCELLED_MESSAGE = "cancelled"
 CANCELLED_IMAGE_MESSAGE = "The job was cancelled before this image was done."
@@ -187,6 +191,24 @@ def image_key(image: Mapping[str, Any], body: bytes, extension: str) -> str:
     """Where a compressed image lies: made of ids and content, so that a repeat writes the same object again."""
     digest = hashlib.sha256(body).hexdigest()[:16]
     return f"{IMAGE_PREFIX}{image['request_id']}/{image['row_number']}-{image['position']}-{digest}.{extension}"
+
+
+def human_key(image: Mapping[str, Any], extension: str) -> str:
+    """Where the copy of a compressed image lies that is named after its sheet: `<serial number>/<position>.<extension>`.
+
+    Two images never share one. Where the serial number alone does not tell rows apart (the columns are the user's own, it
+    is missing, or too long for a key) the position has the row number before it.
+
+    Args:
+        image: Its request id, row number, position and serial number, and whether the sheet's columns are mapped.
+        extension: Of the file, without a point.
+    """
+    serial_number = image["serial_number"] or ""
+    # "." and ".." are no names in a URL, however they are encoded there; so the key itself is encoded.
+    name = quote(serial_number, safe="") if serial_number.strip(".") else serial_number.replace(".", "%2E")
+    is_unique = name and not image["is_mapped"] and len(name) <= MAX_HUMAN_NAME_BYTES
+    place = str(image["position"]) if is_unique else f"{image['row_number']}-{image['position']}"
+    return f"{IMAGE_PREFIX}{image['request_id']}/{name[:MAX_HUMAN_NAME_BYTES] or '%'}/{place}.{extension}"
 
 
 def image_place(key: str) -> tuple[int, int]:

@@ -37,6 +37,7 @@ class CompressionOptions(FormFields):
         keep_wide_gamut: Whether colours beyond sRGB stay, with their profile.
         reuse: Whether an image that did not change since an earlier job of the caller with the same options becomes
             what it became there, at no cost.
+        human_urls: Whether each image has a second URL, of the sheet's own numbers: `<S. No.>/<position>.<extension>`.
 
     Raises:
         OptionInvalid: A value is out of its range.
@@ -52,6 +53,7 @@ class CompressionOptions(FormFields):
     keep_wide_gamut: bool = option(False, YesOrNo())  # noqa: FBT003 a default
     min_quality: int | None = option(None, WholeNumber(1, 100))
     reuse: bool = option(True, YesOrNo(), codes=False)  # noqa: FBT003 a default
+    human_urls: bool = option(False, YesOrNo(), codes=False)  # noqa: FBT003 a default
 
 
 CODING_OPTIONS = frozenset(each.name for each in fields(CompressionOptions) if each.metadata.get("codes", True))

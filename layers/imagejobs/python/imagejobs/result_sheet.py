@@ -14,6 +14,9 @@ from imagejobs.url_cell import with_urls
 
 RESULT_COLUMNS = ("Output Image Urls", "Status", "Error", "Bytes Before", "Bytes After", "Images Reused")
 
+HUMAN_URLS_COLUMN = "Human Image Urls"
+"""Right of those, where the job asked for human URLs."""
+
 FAILURE_COLUMNS = ("Row", "Error")
 """Right of the user's own columns; the first names the row when the file comes back corrected."""
 
@@ -33,6 +36,7 @@ class ImageOutcome:
         bytes_before: Size of the original in bytes; None when it is not known.
         bytes_after: Size of the compressed image in bytes; None when there is none.
         is_reused: Whether it is what an earlier image became, since it did not change.
+        human_url: Where it is under the sheet's own numbers; None unless the job asked for that.
     """
 
     output_url: str | None
@@ -40,13 +44,14 @@ class ImageOutcome:
     bytes_before: int | None
     bytes_after: int | None
     is_reused: bool = False
+    human_url: str | None = None
 
 
 Result = tuple[SheetRow, Sequence[ImageOutcome]]
 """A row with its images' outcomes in the order of its URLs; with none if it has an error."""
 
 
-def write_result(form: SheetForm, rows: Iterable[Result]) -> Iterator[bytes]:
+def write_result(form: SheetForm, rows: Iterable[Result], *, human_urls: bool = False) -> Iterator[bytes]:
     """Yield the finished CSV in UTF-8, line ends CRLF (RFC 4180), in chunks of some 64 KiB; packed if the user's was.
 
     Where the layout appends, the new columns stand right of the header's. A row with too few cells is filled up with
@@ -60,20 +65,22 @@ def write_result(form: SheetForm, rows: Iterable[Result]) -> Iterator[bytes]:
     Args:
         form: Of the user's CSV.
         rows: All of its rows.
+        human_urls: Whether the new columns have one for human URLs.
     """
-    lines = _replaced(form, rows) if form.layout.replaces else _appended(form, rows)
+    lines = _replaced(form, rows) if form.layout.replaces else _appended(form, rows, human_urls=human_urls)
     chunks = _written(form, lines)
     return packed(chunks) if form.is_gzip else chunks
 
 
-def _appended(form: SheetForm, rows: Iterable[Result]) -> Iterator[Iterable[str]]:
+def _appended(form: SheetForm, rows: Iterable[Result], *, human_urls: bool) -> Iterator[Iterable[str]]:
     users, width = _users_cells(form), len(form.header)
-    yield (*users(form.header), *RESULT_COLUMNS)
+    yield (*users(form.header), *RESULT_COLUMNS, *([HUMAN_URLS_COLUMN] if human_urls else ()))
     for row, outcomes in rows:
         yield (
             *users(row.cells[:width]),
             *[""] * (width - len(row.cells)),
             *map(neutralize_formula, _result_cells(row, outcomes)),
+            *([",".join(outcome.human_url or "" for outcome in outcomes)] if human_urls else ()),
             *users(row.cells[width:]),
         )
 

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -32,7 +33,7 @@ from imagejobs.errors import CodecFailed, HostAtRest, ImageAbandoned, ImageError
 from imagejobs.executions import Finalizer
 from imagejobs.fetch import Fetched, Fetcher, Validators
 from imagejobs.image_result import CompressedImage
-from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, image_key, ring_for_more
+from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, human_key, image_key, ring_for_more
 from imagejobs.limits import MAX_IMAGE_BYTES, lease_seconds
 from imagejobs.metrics import emit_images
 from imagejobs.options import CompressionOptions
@@ -57,6 +58,10 @@ TRANSFERS = 16
 # while half of them are committed and replaced.
 LEASE_IMAGES = 50
 YEAR_SECONDS = 365 * 24 * 3600
+HUMAN_URL_SECONDS = 300  # another attempt may give it another content
+
+# Terminal columns of an image, and what it has stored.
+_Outcome = tuple[dict[str, Any], tuple[ObjectVersion, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +106,14 @@ class Attempt:
         columns: The terminal columns of its row, of a reused one without its source's; None when it is to be tried
             again.
         delay_seconds: How long it rests before that.
-        stored: The object that it made, if it did.
+        stored: The objects that it made.
         has_begun: Whether it was tried at all; else its lease counts for nothing.
     """
 
     image: Record
     columns: dict[str, Any] | None
     delay_seconds: float = 0.0
-    stored: ObjectVersion | None = None
+    stored: tuple[ObjectVersion, ...] = ()
     has_begun: bool = True
 
 
@@ -273,24 +278,42 @@ class RowWorker:
             raise NotBegun("There was time when it was leased; images before it took it.")
         options = CompressionOptions.from_fields(image["options"])
         self.codec.start(options)
+        columns, stored = self._reuse_or_compress(image, options, clock)
+        if options.human_urls:
+            human, copy = self._copy_for_humans(image, columns)
+            columns, stored = {**columns, **human}, (*stored, copy)
+        return Attempt(image, columns, stored=stored)
+
+    def _reuse_or_compress(self, image: Record, options: CompressionOptions, clock: Clock) -> _Outcome:
         fetched = self._fetch(image, clock)
         if fetched is None:
-            return Attempt(image, _reused("not_modified", image["known"]["image_id"]))
+            return _reused("not_modified", image["known"]), ()
         keys = _keys_of(image, fetched)
-        if source_id := self._find_source(image, keys["content_key"]):
-            return Attempt(image, {**_reused("same_content", source_id), **keys})
-        return self._store(image, fetched.body, self.codec.compress(fetched.body, options, clock.codec_deadline), keys)
+        if source := self._find_source(image, keys["content_key"]):
+            return {**_reused("same_content", source), **keys}, ()
+        compressed = self.codec.compress(fetched.body, options, clock.codec_deadline)
+        columns, version = self._store(image, fetched.body, compressed)
+        return {**columns, **keys}, (version,)
 
-    def _find_source(self, image: Record, content_key: str) -> UUID | None:
+    def _find_source(self, image: Record, content_key: str) -> Record | None:
         """An image that was made of the same bytes before, if the job reuses such."""
         if not reuse.is_wanted(image["options"]):
             return None
-        known = image["known"]
-        if known is None or str(known["content_key"]) != content_key:
-            known = self.database.look_up("find_known_content", {"content_key": content_key})
-        return known["image_id"] if known else None
+        known: Record | None = image["known"]
+        if known is not None and str(known["content_key"]) == content_key:
+            return known
+        return self.database.look_up("find_known_content", {"content_key": content_key})
 
-    def _store(self, image: Record, body: bytes, compressed: CompressedImage, keys: Mapping[str, Any]) -> Attempt:
+    def _copy_for_humans(self, image: Record, columns: Mapping[str, Any]) -> tuple[dict[str, str], ObjectVersion]:
+        """A copy of a stored image under the sheet's own numbers, and the columns that say so."""
+        object_key = columns["object_key"]
+        key = human_key(image, object_key.rpartition(".")[2])
+        caching = f"public, max-age={HUMAN_URL_SECONDS}"
+        copy = ObjectVersion(key, self.bucket.copy(object_key, key, f"image/{columns['format']}", caching))
+        url = f"{self.image_base_url}/{quote(key)}"
+        return {"human_key": key, "human_version": copy.version, "human_url": url}, copy
+
+    def _store(self, image: Record, body: bytes, compressed: CompressedImage) -> tuple[dict[str, Any], ObjectVersion]:
         key = image_key(image, compressed.body, compressed.extension)
         caching = f"public, max-age={YEAR_SECONDS}, immutable"
         version = self.bucket.put(key, compressed.body, compressed.content_type, caching)
@@ -310,9 +333,8 @@ class RowWorker:
             "score": compressed.score,
             "content": compressed.content,
             "perceptual_hash": compressed.perceptual_hash,
-            **keys,
         }
-        return Attempt(image, columns, stored=ObjectVersion(key, version))
+        return columns, ObjectVersion(key, version)
 
     def _fetch(self, image: Record, clock: Clock) -> Fetched | None:
         """What the origin has; what fails quickly is tried again at once, what hangs is not waited for twice."""
@@ -352,7 +374,7 @@ class RowWorker:
         request_ids = list({attempt.image["request_id"] for attempt in attempts})
         settled = self.database.transact(partial(_settle, finished, reused, released, request_ids))
         emit_images(settled)
-        if sum(job["completed"] for job in settled) < len(reused) + sum(each.stored is not None for each in attempts):
+        if sum(job["completed"] for job in settled) < sum(columns["status"] == "COMPLETED" for columns in ended):
             self._delete_refused(attempts)
 
     def _delete_refused(self, attempts: Sequence[Attempt]) -> None:
@@ -361,11 +383,13 @@ class RowWorker:
         A commit whose reply was lost has counted already; what it has written, an image names.
         """
         for attempt in attempts:
-            if attempt.stored and not self._is_named(attempt.stored, attempt.image):
-                self.bucket.delete_version(attempt.stored)
+            for stored in attempt.stored:
+                if not self._is_named(stored, attempt.image):
+                    self.bucket.delete_version(stored)
 
     def _is_named(self, stored: ObjectVersion, image: Record) -> bool:
-        listed = [{"object_key": stored.key, "row_number": image["row_number"], "position": image["position"]}]
+        place = {"row_number": image["row_number"], "position": image["position"]}
+        listed = [{"object_key": stored.key, "version": stored.version, **place}]
         named = {"request_id": image["request_id"], "objects": json.dumps(listed)}
         return bool(self.database.fetch_all("list_named_objects", named))
 
@@ -438,9 +462,10 @@ def _failed(error: ImageError) -> dict[str, Any]:
     return {"status": "FAILED", "error_code": error.code, "error_message": error.message}
 
 
-def _reused(how: str, source_id: UUID) -> dict[str, Any]:
+def _reused(how: str, source: Record) -> dict[str, Any]:
     """What becomes of an image that becomes what another one became."""
-    return {"status": "COMPLETED", "reused": how, "source_id": str(source_id)}
+    same = {"object_key": source["object_key"], "format": source["format"]}
+    return {"status": "COMPLETED", "reused": how, "source_id": str(source["image_id"]), **same}
 
 
 def _keys_of(image: Record, fetched: Fetched) -> dict[str, Any]:

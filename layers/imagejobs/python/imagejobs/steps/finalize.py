@@ -220,7 +220,8 @@ class Closer:
             content_type = CSV_TYPE
             if sheet.form.is_gzip:
                 key, content_type = f"{key.removesuffix(GZIP_SUFFIX)}{GZIP_SUFFIX}", "application/gzip"
-            version = self.bucket.put_parts(key, write_result(sheet.form, rows), content_type)
+            chunks = write_result(sheet.form, rows, human_urls="human_urls" in job["options"])
+            version = self.bucket.put_parts(key, chunks, content_type)
             failures.detach()
             failures_version = self._store_failures(job, cast("BinaryIO", file)) if failures.rows else None
         if failures_version is None:
@@ -246,8 +247,8 @@ class Closer:
             # Asked after the page was listed: while the job is open, no later generation can have stored any of it.
             if not _is_open(self._job(state), state):
                 return
-            named = self._named_objects(state["request_id"], [found.key for found in page])
-            yield from (found for found in page if found.key not in named)
+            named = self._named_objects(state["request_id"], page)
+            yield from (found for found in page if found not in named)
 
     def _may_have_strays(self, state: Mapping[str, Any]) -> bool:
         """A retry begins its images' attempts anew, and strays of the generation before may have stayed."""
@@ -256,13 +257,13 @@ class Closer:
         suspects = {"request_id": state["request_id"], "error_codes": list(ENDED_FOR_A_WORKER)}
         return state["generation"] > 1 or bool(self.database.fetch_all("has_strays", suspects)[0]["found"])
 
-    def _named_objects(self, request_id: str, keys: Sequence[str]) -> set[str]:
-        """Those of the objects that an image names."""
-        places = [(key, *image_place(key)) for key in keys]
-        columns = ("object_key", "row_number", "position")
+    def _named_objects(self, request_id: str, page: Sequence[ObjectVersion]) -> set[ObjectVersion]:
+        """Those of the versions that an image names."""
+        places = [(found.key, found.version, *image_place(found.key)) for found in page]
+        columns = ("object_key", "version", "row_number", "position")
         listed = (dict(zip(columns, place, strict=True)) for place in places)
         return {
-            record["object_key"]
+            ObjectVersion(record["object_key"], record["version"])
             for objects in json_arrays(listed)
             for record in self.database.fetch_all("list_named_objects", {"request_id": request_id, "objects": objects})
         }
@@ -329,6 +330,7 @@ def _outcome(image: Row) -> ImageOutcome:
         bytes_before=image["bytes_before"],
         bytes_after=image["bytes_after"],
         is_reused=image["reused"] is not None,
+        human_url=image["human_url"],
     )
 
 

@@ -7,12 +7,14 @@ COPY row_error (request_id, row_number, line_number, error_message) FROM STDIN;
 -- mark_repeated_urls --
 -- Again after a correction: an image that is to be done must not wait for one that has another URL now, or is gone. Of a
 -- completed one the mark stays: it says that others than the image that its object was made for may name that.
+-- None where each image gets a human URL: somebody must work on it.
 UPDATE compressed_images AS image
 SET same_as_row_number = ranked.first_row_number, same_as_position = ranked.first_position
 FROM (
     SELECT image_id, CASE WHEN row_number() OVER url > 1 THEN first_value(row_number) OVER url END AS first_row_number,
            CASE WHEN row_number() OVER url > 1 THEN first_value(position) OVER url END AS first_position
     FROM compressed_images WHERE request_id = %(request_id)s
+      AND (SELECT options ->> 'human_urls' IS NULL FROM job_request WHERE request_id = %(request_id)s)
     WINDOW url AS (PARTITION BY source_url COLLATE "C" ORDER BY row_number, position)
 ) AS ranked
 WHERE image.image_id = ranked.image_id AND image.status = 'PENDING'
@@ -50,18 +52,19 @@ SET attempt = attempt + (lease_token IS DISTINCT FROM %(token)s)::int,
 FROM chosen, job_request AS job
 WHERE image.image_id = chosen.image_id AND job.request_id = image.request_id
 RETURNING image.image_id, image.request_id, image.row_number, image.position, image.source_url, image.attempt,
-          image.crashes, image.lease_token, job.owner, job.options, job.cancelled_at IS NOT NULL AS cancelled;
+          image.crashes, image.lease_token, image.serial_number, job.owner, job.options,
+          job.layout ?| ARRAY['preset', 'columns'] AS is_mapped, job.cancelled_at IS NOT NULL AS cancelled;
 
 -- list_known_urls --
 -- Of the URLs, by their keys, those that were downloaded and compressed before, as they were the last time.
-SELECT wanted.url_key, known.image_id, known.content_key, known.etag, known.last_modified,
+SELECT wanted.url_key, known.image_id, known.object_key, known.format, known.content_key, known.etag, known.last_modified,
        coalesce(known.validated_url, known.source_url) AS validated_url
 FROM unnest(%(url_keys)s::uuid[]) AS wanted (url_key) CROSS JOIN LATERAL (
     SELECT * FROM compressed_images AS image WHERE image.url_key = wanted.url_key ORDER BY created_at DESC LIMIT 1
 ) AS known;
 
 -- find_known_content --
-SELECT image_id FROM compressed_images WHERE content_key = %(content_key)s LIMIT 1;
+SELECT image_id, object_key, format FROM compressed_images WHERE content_key = %(content_key)s LIMIT 1;
 
 -- renew_leases --
 UPDATE compressed_images AS image SET leased_until = now() + make_interval(secs => %(lease_seconds)s)
@@ -103,7 +106,8 @@ WITH finished AS (
         image_id uuid, lease_token uuid, status text, error_code text, error_message text, image_url text, object_key text,
         format text, outcome text, width int, height int, bytes_before bigint, bytes_after bigint,
         encoder text, encoder_quality int, cpu_ms int, score float8, content text,
-        url_key uuid, content_key uuid, etag text, last_modified text, validated_url text, perceptual_hash bigint)
+        url_key uuid, content_key uuid, etag text, last_modified text, validated_url text, perceptual_hash bigint,
+        human_key text, human_version text, human_url text)
 ), terminal AS (
     UPDATE compressed_images AS image
     SET status = f.status, error_code = f.error_code, error_message = f.error_message, image_url = f.image_url,
@@ -112,7 +116,7 @@ WITH finished AS (
         encoder_quality = f.encoder_quality, cpu_ms = f.cpu_ms, score = f.score, content = f.content,
         url_key = f.url_key, content_key = f.content_key, etag = f.etag, last_modified = f.last_modified,
         validated_url = f.validated_url, perceptual_hash = f.perceptual_hash,
-        lease_token = NULL, leased_until = NULL
+        human_key = f.human_key, human_version = f.human_version, human_url = f.human_url, lease_token = NULL, leased_until = NULL
     FROM finished AS f
     WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = f.lease_token
     RETURNING image.image_id, image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after,
@@ -125,10 +129,12 @@ WITH finished AS (
 WITH source AS MATERIALIZED (
     SELECT r.image_id AS to_image_id, r.lease_token AS to_lease_token, r.reused AS reused_as, r.url_key AS to_url_key,
            r.content_key AS to_content_key, r.etag AS to_etag, r.last_modified AS to_last_modified,
-           r.validated_url AS to_validated_url, image.*
+           r.validated_url AS to_validated_url, r.human_key AS to_human_key, r.human_version AS to_human_version,
+           r.human_url AS to_human_url, image.*
     FROM jsonb_to_recordset(%(reused)s) AS r (
         image_id uuid, lease_token uuid, source_id uuid, reused text,
-        url_key uuid, content_key uuid, etag text, last_modified text, validated_url text)
+        url_key uuid, content_key uuid, etag text, last_modified text, validated_url text,
+        human_key text, human_version text, human_url text)
     JOIN compressed_images AS image ON image.image_id = r.source_id
     WHERE image.status = 'COMPLETED'
     FOR SHARE OF image SKIP LOCKED
@@ -141,6 +147,7 @@ WITH source AS MATERIALIZED (
         perceptual_hash = source.perceptual_hash, reused = source.reused_as,
         url_key = source.to_url_key, content_key = source.to_content_key, etag = source.to_etag,
         last_modified = source.to_last_modified, validated_url = source.to_validated_url,
+        human_key = source.to_human_key, human_version = source.to_human_version, human_url = source.to_human_url,
         lease_token = NULL, leased_until = NULL
     FROM source
     WHERE image.image_id = source.to_image_id AND image.status = 'PENDING' AND image.lease_token = source.to_lease_token
@@ -252,8 +259,9 @@ numbered AS (
 
 -- list_named_objects --
 -- Of the objects named, those that are an image's: the one that each was made for, or others that share it.
-SELECT listed.object_key
-FROM jsonb_to_recordset(%(objects)s) AS listed (row_number int, position int, object_key text)
+-- Of a human URL's, the one version that its image made.
+SELECT listed.object_key, listed.version
+FROM jsonb_to_recordset(%(objects)s) AS listed (row_number int, position int, object_key text, version text)
 WHERE EXISTS (
     SELECT FROM compressed_images AS image
     WHERE image.request_id = %(request_id)s AND image.row_number = listed.row_number
@@ -261,6 +269,9 @@ WHERE EXISTS (
 ) OR EXISTS (
     SELECT FROM compressed_images AS image
     WHERE image.object_key = listed.object_key AND (image.reused IS NOT NULL OR image.same_as_row_number IS NOT NULL)
+) OR EXISTS (
+    SELECT FROM compressed_images AS image
+    WHERE image.human_key = listed.object_key AND image.human_version = listed.version
 );
 
 -- has_strays --
@@ -334,7 +345,7 @@ ORDER BY row_number, position LIMIT %(limit)s;
 -- image_columns --
 -- An image as its owner reads it.
 image_id, row_number, position, serial_number, product_name, source_url, image_url, status, error_code, error_message,
-format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content, reused
+format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content, reused, human_url
 
 -- list_events --
 -- The images with the next numbers, each as it is now; one that is gone has its number alone.
