@@ -8,10 +8,11 @@ nothing. A kept connection stays with the address that was checked. urllib3 is u
 
 import http.client
 import logging
+import re
 import ssl
 import string
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,6 +59,12 @@ REQUESTS_PER_HOST = 8
 # Kept connections, idle ones included, stay at 256: a quarter of the 1,024 file descriptors that Lambda gives.
 KEPT_HOSTS = 32
 
+# What is asked for of an image that is only looked at; one of 33 pictures had its size further back, behind a profile.
+START_BYTES = 32 * 1024
+_CONTENT_RANGE = re.compile(r"bytes 0-[0-9]{1,12}/([0-9]{1,12})")
+# What is not there is not there without a Range either; any other refusal may be that of the Range.
+_MISSING_STATUSES = frozenset({404, 410})
+
 _GET_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
 # Hours lie between two webhooks to one host; a connection kept so long would be dead on its next use.
 _POST_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
@@ -74,6 +81,24 @@ class Fetched:
 
     body: bytes
     content_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedStart:
+    """The first bytes of an image, and how many there are in all.
+
+    Attributes:
+        body: Possibly empty.
+        total_bytes: Of the whole image.
+    """
+
+    body: bytes
+    total_bytes: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there are no more."""
+        return len(self.body) == self.total_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +147,50 @@ class Fetcher:
             ImageTooLarge: The body is over `max_bytes`.
         """
         deadline = time.monotonic() + timeout_seconds
+        with self._answer(url, deadline, _GET_HEADERS) as (response, target):
+            return _read_image(response, target, max_bytes)
+
+    def get_start(
+        self, url: str, is_enough: Callable[[bytes], bool], *, max_bytes: int, timeout_seconds: float
+    ) -> FetchedStart:
+        """Download the start of an image, with no more of the rest than its origin insists on.
+
+        `START_BYTES` are asked for as a range, so that the connection can be kept. When they are not enough, or the
+        origin has no ranges, the whole image is asked for, and read until it is enough: to its end when the origin does
+        not say how long it is, since its size is wanted too.
+
+        Args:
+            url: As the caller wrote it.
+            is_enough: Whether these first bytes are; asked again for twice as many each time.
+            max_bytes: Cap on the whole image.
+            timeout_seconds: As of `get`.
+
+        Raises:
+            ImageError: What `get` raises for this image, as far as its start and its length show it.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        with self._answer(url, deadline, _GET_HEADERS | {"Range": f"bytes=0-{START_BYTES - 1}"}) as (response, target):
+            if response.status == 206:
+                start = _read_range(response, target, max_bytes)
+                if start and (start.is_whole or is_enough(start.body)):
+                    return start
+            elif response.status == 200 or response.status in _MISSING_STATUSES or _is_transient(response.status):
+                return _read_start(response, target, is_enough, max_bytes)
+        with self._answer(url, deadline, _GET_HEADERS) as (response, target):
+            return _read_start(response, target, is_enough, max_bytes)
+
+    @contextmanager
+    def _answer(
+        self, url: str, deadline: float, headers: Mapping[str, str]
+    ) -> Iterator[tuple[BaseHTTPResponse, Target]]:
+        """The first answer that is no redirect, and whose it is."""
         step = url
         for _ in range(1 + MAX_REDIRECTS):
             target = check_url(step, self._destinations)
-            with self._rests.kept(target), self._exchange("GET", target, deadline, headers=_GET_HEADERS) as response:
+            with self._rests.kept(target), self._exchange("GET", target, deadline, headers=headers) as response:
                 if response.status not in REDIRECT_STATUSES:
-                    return _read_image(response, target, max_bytes)
+                    yield response, target
+                    return
                 step = _redirect_url(response, step, target)
         raise OriginRefused(
             f"The URL {target.shown} was reached by {MAX_REDIRECTS} redirects and leads on to another; "
@@ -372,21 +435,28 @@ def _seconds_left(deadline: float) -> float:
 
 def _read_image(response: BaseHTTPResponse, target: Target, max_bytes: int) -> Fetched:
     _require_success(response, target)
-    # What was asked for is identity; a coded body is a decompression bomb, or a server that does not listen.
-    if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-        raise OriginRefused(
-            f"The origin sent {target.shown} with a Content-Encoding, although asked for the plain bytes."
-        )
     return Fetched(_read_body(response, target, max_bytes), response.headers.get("Content-Type"))
 
 
 def _require_success(response: BaseHTTPResponse, target: Target) -> None:
     status = response.status
-    if status == 200:
-        return
-    if status in TRANSIENT_STATUSES or status >= 500:
+    if _is_transient(status):
         raise OriginUnavailable(f"The origin answered {status} for {target.shown}.", _retry_after_seconds(response))
-    raise OriginRefused(f"The origin answered {status} for {target.shown}; check that the image is there.")
+    if status != 200:
+        raise OriginRefused(f"The origin answered {status} for {target.shown}; check that the image is there.")
+    _require_plain(response, target)
+
+
+def _is_transient(status: int) -> bool:
+    return status in TRANSIENT_STATUSES or status >= 500
+
+
+def _require_plain(response: BaseHTTPResponse, target: Target) -> None:
+    # What was asked for is identity; a coded body is a decompression bomb, or a server that does not listen.
+    if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise OriginRefused(
+            f"The origin sent {target.shown} with a Content-Encoding, although asked for the plain bytes."
+        )
 
 
 def _read_body(response: BaseHTTPResponse, target: Target, max_bytes: int) -> bytes:
@@ -399,7 +469,56 @@ def _read_body(response: BaseHTTPResponse, target: Target, max_bytes: int) -> by
             return b"".join(pieces)
         pieces.append(piece)
         size_bytes += len(piece)
-    raise ImageTooLarge(f"The image at {target.shown} is larger than {max_bytes:,} bytes.")
+    raise _too_large(target, max_bytes)
+
+
+def _too_large(target: Target, max_bytes: int) -> ImageTooLarge:
+    return ImageTooLarge(f"The image at {target.shown} is larger than {max_bytes:,} bytes.")
+
+
+def _read_range(response: BaseHTTPResponse, target: Target, max_bytes: int) -> FetchedStart | None:
+    """The range that was asked for; None for an answer that is not that."""
+    told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if not told:
+        return None
+    _require_plain(response, target)
+    total_bytes = int(told[1])
+    if total_bytes > max_bytes:
+        raise _too_large(target, max_bytes)
+    body = response.read(START_BYTES)
+    if len(body) != min(START_BYTES, total_bytes):
+        return None
+    response.read(1)  # there is no more: the connection goes back
+    return FetchedStart(body, total_bytes)
+
+
+def _read_start(
+    response: BaseHTTPResponse, target: Target, is_enough: Callable[[bytes], bool], max_bytes: int
+) -> FetchedStart:
+    _require_success(response, target)
+    declared_bytes = response.length_remaining
+    body, wanted_bytes = bytearray(), START_BYTES
+    while max(len(body), declared_bytes or 0) <= max_bytes:
+        piece = response.read(min(READ_BYTES, wanted_bytes - len(body)))
+        body += piece
+        if not piece:
+            return FetchedStart(bytes(body), len(body))
+        if len(body) == wanted_bytes:
+            if is_enough(bytes(body)):
+                total_bytes = declared_bytes or len(body) + _count_rest(response, max_bytes - len(body))
+                if total_bytes > max_bytes:
+                    break
+                return FetchedStart(bytes(body), total_bytes)
+            wanted_bytes *= 2
+    raise _too_large(target, max_bytes)
+
+
+def _count_rest(response: BaseHTTPResponse, most_bytes: int) -> int:
+    """Bytes of the rest of a body, or some number over `most_bytes`."""
+    size_bytes = 0
+    while size_bytes <= most_bytes and (piece := response.read(READ_BYTES)):
+        size_bytes += len(piece)
+    return size_bytes
 
 
 def _redirect_url(response: BaseHTTPResponse, url: str, target: Target) -> str:
