@@ -17,6 +17,7 @@ import psycopg2.extensions
 
 from benchmarks.report import BUILD, Figure
 from benchmarks.scale.server import connect, running
+from imagejobs.jobs import JOB_STATUSES
 from imagejobs.queries import statement
 from imagejobs.steps.fan_out import SEND_IMAGES
 
@@ -33,6 +34,14 @@ INSERT INTO job_request (request_id, owner, source_key, source_version, status, 
                          rows_sent, rows_total, images_total, images_completed, finalizable_at, settled_at, updated_at)
 VALUES (%(request_id)s, 'bench', 'drop/' || %(request_id)s || '.csv', '1', %(status)s, %(percentage)s, %(rows)s,
         %(sent)s, %(rows)s, %(rows)s, %(done)s, %(ended_at)s, %(ended_at)s, now() - interval '1 day')
+"""
+# What the caller has had done before, a job a minute, of which the pages of jobs are taken.
+OLDER_JOBS = 10_000
+INSERT_OLDER_JOBS = """
+INSERT INTO job_request (request_id, owner, source_key, source_version, status, completion_percentage, rows_total,
+                         images_total, finalizable_at, settled_at, created_at, updated_at)
+SELECT gen_random_uuid(), 'bench', 'drop/' || n || '.csv', '1', 'COMPLETED', 100, 0, 0, moment, moment, moment, moment
+FROM generate_series(1, %(jobs)s) AS n, LATERAL (SELECT now() - interval '2 days' - n * interval '1 minute' AS moment) AS way
 """
 INSERT_IMAGES = """
 INSERT INTO compressed_images (request_id, row_number, position, product_name, source_url, status, attempt, image_url,
@@ -177,6 +186,7 @@ def fill(connection: psycopg2.extensions.connection, images: int, jobs: int = JO
         indexes = cursor.fetchall()
         for drop, _ in indexes:
             cursor.execute(drop)
+        cursor.execute(INSERT_OLDER_JOBS, {"jobs": OLDER_JOBS})
         for request_id, columns in [(uuid4(), settled) for _ in range(jobs - 1)] + [(job.request_id, sent)]:
             cursor.execute(INSERT_JOB, {"request_id": request_id, "rows": rows, **columns})
             cursor.execute(INSERT_IMAGES, {"request_id": request_id, "rows": rows, **columns})
@@ -192,10 +202,15 @@ def fill(connection: psycopg2.extensions.connection, images: int, jobs: int = JO
 def questions(job: OpenJob) -> Iterator[Question]:
     """Everything that is asked again and again while a job of a million images is open."""
     identity = {"request_id": job.request_id, "owner": "bench"}
-    first = {**identity, "after_row": 0, "after_position": 0, "limit": 501}
+    first = {**identity, "after_row": 0, "after_position": 0, "status": None, "limit": 501}
     yield Question("status", "get_owned_job", identity, 10)
     yield Question("listing, first page", "list_images", first, 600)
     yield Question("listing, deep page", "list_images", {**first, "after_row": job.rows - 1_000}, 600)
+
+    yield Question("listing, those that failed", "list_images", {**first, "status": "FAILED"}, 50)
+    newest = {"before_created_at": "infinity", "before_request_id": UUID(int=2**128 - 1), "limit": 51}
+    yield Question("jobs, first page", "list_jobs", {**identity, **newest, "statuses": list(JOB_STATUSES)}, 150)
+    yield Question("jobs, those that failed", "list_jobs", {**identity, **newest, "statuses": ["FAILED"]}, 50)
 
     keys = {"request_ids": [job.request_id] * BATCH_ROWS, "row_numbers": list(job.batch_rows)}
     repeated = {**keys, "row_numbers": list(job.repeated_rows)}

@@ -15,10 +15,23 @@ from imagejobs.database import Database
 from imagejobs.destination_settings import destinations
 from imagejobs.errors import LimitExceeded, RequestError, SheetError, UrlRefused
 from imagejobs.executions import Finalizer
-from imagejobs.http import allowance, answer, base_url, body, openapi_yaml, owner, page_limit, page_start
+from imagejobs.http import (
+    allowance,
+    answer,
+    base_url,
+    body,
+    openapi_yaml,
+    owner,
+    page_limit,
+    page_start,
+    redirect,
+    status_filter,
+)
+from imagejobs.jobs import IMAGE_STATUSES, JOB_STATUSES
+from imagejobs.limits import MAX_PAGE_IMAGES, MAX_PAGE_JOBS
 from imagejobs.metrics import Metric, emit
 from imagejobs.queues import Queue
-from imagejobs.steps import api
+from imagejobs.steps import api, look
 from imagejobs.steps.control import Control
 from imagejobs.upload_form import parse_upload_form
 from imagejobs.usage import count_request
@@ -100,29 +113,59 @@ def upload() -> Response[str]:
     return answer(HTTPStatus.ACCEPTED, {"request_id": str(request_id)}, {"Location": location})
 
 
+@app.get("/jobs")
+def jobs() -> Response[str]:
+    """One page of the caller's jobs, newest first."""
+    event = app.current_event
+    status = status_filter(event, JOB_STATUSES)
+    page = look.list_jobs(
+        database(),
+        owner=owner(event),
+        statuses=[status] if status else JOB_STATUSES,
+        after=event.get_query_string_value("after"),
+        limit=page_limit(event, default=50, maximum=MAX_PAGE_JOBS),
+        base_url=base_url(event),
+    )
+    return answer(HTTPStatus.OK, page)
+
+
 @app.get("/job/status/<request_id>")
 def status(request_id: str) -> Response[str]:
     """How far a job is."""
     event, job_id = app.current_event, job_of(request_id)
-    job = api.job_status(database(), owner=owner(event), request_id=job_id, base_url=base_url(event))
+    job = look.job_status(database(), owner=owner(event), request_id=job_id, base_url=base_url(event))
     return answer(HTTPStatus.OK, job)
 
 
 @app.get("/job/<request_id>/result")
 def result(request_id: str) -> Response[str]:
     """Redirect to the finished CSV."""
-    job_id = job_of(request_id)
-    link = api.result_link(database(), bucket(), owner=owner(app.current_event), request_id=job_id)
-    return answer(HTTPStatus.SEE_OTHER, {"url": link}, {"Location": link})
+    event, job_id = app.current_event, job_of(request_id)
+    link = look.result_link(database(), bucket(), owner=owner(event), request_id=job_id)
+    return redirect(event, link, "text/csv")
 
 
 @app.get("/job/<request_id>/images")
 def images(request_id: str) -> Response[str]:
     """One page of a job's images."""
     event, job_id = app.current_event, job_of(request_id)
-    start, limit = page_start(event), page_limit(event)
-    page = api.list_images(database(), owner=owner(event), request_id=job_id, after=start, limit=limit)
+    page = look.list_images(
+        database(),
+        owner=owner(event),
+        request_id=job_id,
+        status=status_filter(event, IMAGE_STATUSES),
+        after=page_start(event),
+        limit=page_limit(event, default=100, maximum=MAX_PAGE_IMAGES),
+    )
     return answer(HTTPStatus.OK, page)
+
+
+@app.get("/job/<request_id>/deliveries")
+def deliveries(request_id: str) -> Response[str]:
+    """The attempts at a job's webhooks."""
+    job_id = job_of(request_id)
+    attempts = look.list_deliveries(database(), owner=owner(app.current_event), request_id=job_id)
+    return answer(HTTPStatus.OK, attempts)
 
 
 @app.post("/job/<request_id>/retry")

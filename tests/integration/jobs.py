@@ -58,7 +58,7 @@ def job_of(database: Database, request_id: UUID) -> dict[str, Any]:
 
 def images_of(database: Database, request_id: UUID) -> list[dict[str, Any]]:
     """The job's images in the sheet's order."""
-    everything = {"request_id": request_id, "after_row": 0, "after_position": 0, "limit": 1_000_000}
+    everything = {"request_id": request_id, "after_row": 0, "after_position": 0, "status": None, "limit": 1_000_000}
     return database.fetch_all("list_images", everything)
 
 

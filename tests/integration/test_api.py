@@ -421,7 +421,7 @@ def test_the_status_of_a_job_that_failed_says_why(functions, database, bucket):
     assert status["error_message"].startswith("No image could be compressed (1 failed)")
 
 
-ROUTES = ["status", "result", "images"]
+ROUTES = ["status", "result", "images", "deliveries"]
 CONTROLS = ["retry", "cancel", "redeliver"]
 
 
@@ -467,6 +467,39 @@ def test_the_result_is_a_link_that_works_without_the_token(functions, database, 
     assert downloaded.headers["Content-Disposition"] == f"attachment; filename*=UTF-8''{request_id}.csv"
 
 
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        (None, 303),
+        ("*/*", 303),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", 303),
+        ("application/json, text/plain, */*", 303),
+        ("application/json;q=0.5, text/csv", 303),
+        ("text/csv", 303),
+        ("image/png", 303),
+        ("application/json;q=0", 303),
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/*", 200),
+        ("application/json, */*;q=0.1", 200),
+        ("application/json, text/*;q=0.9;level=1", 200),
+    ],
+)
+def test_a_client_that_wants_json_and_not_the_csv_gets_the_link_without_a_redirect(
+    functions, database, bucket, accept, status
+):
+    request_id = run_to_the_end(functions, database, bucket, URL)
+    event = api_event("result", request_id)
+    event["headers"].pop("accept", None)
+    event["headers"].update({"Accept": accept} if accept else {})
+
+    answer = functions.invoke("api", event)
+
+    assert answer["statusCode"] == status
+    assert ("Location" in answer["multiValueHeaders"]) == (status == 303)
+    assert content_of(answer)["url"].startswith("http")
+
+
 def test_the_result_is_the_version_that_the_job_ended_with(functions, database, bucket):
     request_id = run_to_the_end(functions, database, bucket, URL)
     finished = body_of(bucket, f"results/{request_id}.csv")
@@ -500,15 +533,15 @@ def test_a_job_without_a_result_says_why(functions, database, bucket):
 # ── GET /job/<request_id>/images ────────────────────────────────────────────────────────────────────────────────────
 
 
-def pages_of(functions, request_id, **parameters):
+def pages_of(functions, request_id, *, listing="images", owner="shop", **parameters):
     pages, after = [], None
     while not pages or after:
         asked = {**parameters, **({"after": after} if after else {})}
-        answer = functions.invoke("api", api_event("images", request_id, query=asked))
+        answer = functions.invoke("api", api_event(listing, request_id, owner=owner, query=asked))
         assert answer["statusCode"] == 200
         page = content_of(answer)
-        assert page.keys() == {"images", "next"}
-        pages.append(page["images"])
+        assert page.keys() == {listing, "next"}
+        pages.append(page[listing])
         after = page["next"]
     return pages
 
@@ -614,23 +647,146 @@ def test_a_job_that_waits_has_no_images_yet(functions, database, bucket):
     assert pages_of(functions, request_id) == [[]]
 
 
+def test_images_are_those_of_the_status_that_is_asked_for(functions, database, bucket):
+    request_id, source = upload(database, bucket, sheet(f"{URL}, {URL}?2", f"{URL}?3", f"{URL}?4, {URL}?5"))
+    functions.invoke("fan_out", file_event(source))
+    finish(database, request_id, failing={(1, 2), (3, 1), (3, 2)})
+
+    def places(**parameters):
+        return [
+            [(image["row_number"], image["position"]) for image in page]
+            for page in pages_of(functions, request_id, **parameters)
+        ]
+
+    assert places(status="FAILED", limit="2") == [[(1, 2), (3, 1)], [(3, 2)]]
+    assert places(status="COMPLETED") == [[(1, 1), (2, 1)]]
+    assert places(status="PENDING") == [[]]
+
+
+BAD_LIMITS = ["0", "501", "1000", "-1", "1.5", "ten", "", "²", "٣", "1e2", "9" * 20, "9" * 5000]
 BAD_PAGES = {
-    "limit": ["0", "501", "1000", "-1", "1.5", "ten", "", "²", "٣", "1e2", "9" * 20, "9" * 5000],
-    "after": ["1", "1-", "-1", "1-2-3", "a-b", "1-2 ", "1-1000000000", "9" * 5000, ""],
+    ("images", "limit"): BAD_LIMITS,
+    ("images", "after"): ["1", "1-", "-1", "1-2-3", "a-b", "1-2 ", "1-1000000000", "9" * 5000, ""],
+    ("images", "status"): ["failed", "PROCESSING", "", "FAILED,PENDING"],
+    ("jobs", "limit"): [*BAD_LIMITS, "101"],
+    ("jobs", "after"): [
+        "1",
+        "_",
+        f"_{UNKNOWN_ID}",
+        f"20261122T143340.123456Z_{UNKNOWN_ID}0",
+        f"infinity_{UNKNOWN_ID}",
+        "",
+    ],
+    ("jobs", "status"): ["failed", "", "DONE", "PENDING,PROCESSING"],
 }
 
 
-@pytest.mark.parametrize("name", BAD_PAGES)
-def test_a_bad_parameter_is_a_400(functions, database, bucket, name):
+@pytest.mark.parametrize(("listing", "name"), BAD_PAGES)
+def test_a_bad_parameter_is_a_400(functions, database, bucket, listing, name):
+    request_id, _ = upload(database, bucket, GOOD)
+    bad = BAD_PAGES[listing, name]
+
+    answers = {value: functions.invoke("api", api_event(listing, request_id, query={name: value})) for value in bad}
+
+    assert refusals(answers) == dict.fromkeys(bad, (400, "request_invalid"))
+    assert all(f"`{name}`" in answer["body"] for answer in answers.values())
+
+
+# ── GET /jobs ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def jobs_of(functions, **parameters):
+    """Pages of request_ids."""
+    return [[job["request_id"] for job in page] for page in pages_of(functions, None, listing="jobs", **parameters)]
+
+
+def uploads(database, bucket, connect, count, **columns):
+    """Jobs, from the oldest to the newest; the newest two of the same microsecond."""
+    made = sorted(str(upload(database, bucket, GOOD, **columns)[0]) for _ in range(count))
+    for seconds, request_id in enumerate(made):
+        moment = f"now() - interval '1 hour' + interval '{min(seconds, count - 2)}.000001 s'"
+        query(connect, f"UPDATE job_request SET created_at = {moment} WHERE request_id = %s", request_id)
+    return made
+
+
+def test_a_caller_without_jobs_has_an_empty_list(functions, database, bucket):
+    upload(database, bucket, GOOD, owner="another")
+
+    assert jobs_of(functions) == [[]]
+
+
+@pytest.mark.parametrize(("parameters", "sizes"), [({}, [50, 3]), ({"limit": "1"}, [1] * 53), ({"limit": "53"}, [53])])
+def test_jobs_come_in_pages_newest_first_and_are_the_callers_own(
+    functions, database, bucket, connect, parameters, sizes
+):
+    made = uploads(database, bucket, connect, 53)
+    upload(database, bucket, GOOD, owner="another")
+
+    pages = jobs_of(functions, **parameters)
+
+    assert [len(page) for page in pages] == sizes
+    assert [request_id for page in pages for request_id in page] == made[::-1]
+
+
+def test_jobs_are_those_of_the_status_that_is_asked_for(functions, database, bucket):
+    ended = run_to_the_end(functions, database, bucket, URL)
+    failed = run_to_the_end(functions, database, bucket, URL, failing={(1, 1)})
+    waiting, _ = upload(database, bucket, GOOD)
+
+    found = {status: jobs_of(functions, status=status) for status in ("PENDING", "PROCESSING", "COMPLETED", "FAILED")}
+
+    expected = {"PENDING": waiting, "COMPLETED": ended, "FAILED": failed}
+    assert found == {"PROCESSING": [[]], **{status: [[str(request_id)]] for status, request_id in expected.items()}}
+    assert jobs_of(functions) == [[str(request_id) for request_id in (waiting, failed, ended)]]
+
+
+def test_a_listed_job_is_what_its_status_says(functions, database, bucket):
+    request_id = run_to_the_end(functions, database, bucket, URL, f"{URL}?2", failing={(2, 1)})
+
+    (((listed,),), status) = pages_of(functions, None, listing="jobs"), status_of(functions, request_id)
+
+    assert listed == status
+
+
+# ── GET /job/<request_id>/deliveries ────────────────────────────────────────────────────────────────────────────────
+
+
+def deliveries_of(functions, request_id):
+    answer = functions.invoke("api", api_event("deliveries", request_id))
+    assert answer["statusCode"] == 200
+    return content_of(answer)
+
+
+def test_a_job_without_a_webhook_has_no_deliveries(functions, database, bucket):
     request_id, _ = upload(database, bucket, GOOD)
 
-    answers = {
-        value: functions.invoke("api", api_event("images", request_id, query={name: value}))
-        for value in BAD_PAGES[name]
-    }
+    assert deliveries_of(functions, request_id) == {"webhook_url": None, "deliveries": []}
 
-    assert refusals(answers) == dict.fromkeys(BAD_PAGES[name], (400, "request_invalid"))
-    assert all(f"`{name}`" in answer["body"] for answer in answers.values())
+
+def test_deliveries_are_the_attempts_newest_first_over_all_generations(functions, database, bucket, connect):
+    request_id, _ = upload(database, bucket, GOOD, webhook_url="https://shop.example/hook?signature=abc")
+    told = {"request_id": request_id, "error_message": None}
+    first = {**told, "event_id": f"evt_{request_id}-1"}
+    unheard = {**first, "attempt": 1, "status_code": None, "error_message": "No answer.", "outcome": "retry"}
+    database.execute("record_delivery", unheard)
+    database.execute("record_delivery", {**first, "attempt": 2, "status_code": 410, "outcome": "gone"})
+    second = {**told, "event_id": f"evt_{request_id}-2"}
+    database.execute("record_delivery", {**second, "attempt": 1, "status_code": 200, "outcome": "delivered"})
+    query(connect, "UPDATE webhook_delivery SET attempted_at = '2026-11-22T01:02:03.456789Z'")
+
+    found = deliveries_of(functions, request_id)
+
+    at = {"attempted_at": "2026-11-22T01:02:03.456Z"}
+    second = {**at, "event_id": f"evt_{request_id}-2", "error_message": None}
+    first = {**at, "event_id": f"evt_{request_id}-1"}
+    assert found == {
+        "webhook_url": "https://shop.example/hook",
+        "deliveries": [
+            {**second, "attempt": 1, "status_code": 200, "outcome": "delivered"},
+            {**first, "attempt": 2, "status_code": 410, "error_message": None, "outcome": "gone"},
+            {**first, "attempt": 1, "status_code": None, "error_message": "No answer.", "outcome": "retry"},
+        ],
+    }
 
 
 # ── Anything else ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -642,7 +798,7 @@ def test_a_path_outside_the_api_is_a_404(functions):
         ("GET", "/upload"),
         ("POST", "/job/status/1"),
         ("GET", f"/job/{UNKNOWN_ID}"),
-        ("GET", "/jobs"),
+        ("GET", "/job"),
         *(("GET", f"/job/{UNKNOWN_ID}/{control}") for control in CONTROLS),
     ):
         event = {**api_event("status"), "path": path, "httpMethod": method}

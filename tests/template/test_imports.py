@@ -37,7 +37,7 @@ PURE_MODULES = sorted(
 )
 USE_CASES = sorted(name for name in MODULES if name.startswith("imagejobs.steps."))
 # Use cases beside the one that a handler is named after.
-FURTHER_USE_CASES = {"api": {"imagejobs.steps.control"}}
+FURTHER_USE_CASES = {"api": {"imagejobs.steps.control", "imagejobs.steps.look"}}
 BENEATH = sorted(MODULES.keys() - USE_CASES - {"imagejobs", "imagejobs.steps"})
 # What does work outside the process, keeps state, or writes logs.
 IMPURE = {"aws_lambda_powertools", "boto3", "botocore", "logging", "psycopg2", "requests", "urllib3"}
@@ -74,7 +74,7 @@ LOADED = {
 LOADED_OF_OURS = {
     "authorize": "callers",
     "api": "addresses bucket database destination_settings destinations errors executions hosts http jobs metrics"
-    " options queries queues sheet steps.api steps.control upload_form usage",
+    " options queries queues sheet steps.api steps.control steps.look upload_form usage",
     "fan_out": "addresses bucket database destination_settings destinations errors executions hosts jobs metrics"
     " options queries queues sheet steps.fan_out usage",
     "compress": "addresses bucket codec database destination_settings destinations errors executions fetch hosts"

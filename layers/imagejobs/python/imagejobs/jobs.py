@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
@@ -23,6 +24,8 @@ DROP_NAMESPACE = UUID("8f1d2a52-6f0e-5a0b-9a57-0d6c2b6e7f11")
 
 _IMAGE_PLACE = re.compile(r"/([0-9]{1,9})-([0-9]{1,9})-[0-9a-f]{16}\.[a-z]+$")
 
+JOB_STATUSES = ("PENDING", "PROCESSING", "COMPLETED", "FAILED")
+IMAGE_STATUSES = ("PENDING", "COMPLETED", "FAILED")
 TERMINAL = frozenset({"COMPLETED", "FAILED"})
 CANCELLED_MESSAGE = "cancelled"
 CANCELLED_IMAGE_MESSAGE = "The job was cancelled before this image was done."
@@ -158,6 +161,31 @@ def image_place(key: str) -> tuple[int, int]:
     """Row number and position in an `image_key`; (0, 0), which no image has, in any other key."""
     match = _IMAGE_PLACE.search(key)
     return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def job_document(job: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+    """A job as its owner reads it, wherever the API tells of one.
+
+    Args:
+        job: Its row.
+        base_url: The API's public URL, without a slash at its end.
+    """
+    return {
+        "request_id": str(job["request_id"]),
+        "status": job["status"],
+        "created_at": timestamp(job["created_at"]),
+        "updated_at": timestamp(job["updated_at"]),
+        "completion_percentage": job["completion_percentage"],
+        "error_message": job["error_message"],
+        "generation": job["generation"],
+        **totals(job),
+        "result_url": result_url(base_url, job),
+    }
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment as users read it: RFC 3339, in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def totals(job: Mapping[str, Any]) -> dict[str, int | None]:

@@ -26,6 +26,10 @@ SHEET_LIMITS = SheetLimits(max_rows=1_000_000, max_bytes=256 * 1024 * 1024)
 # One image: sixteen of these are in transfer at once in a worker's memory, beside those that are decoded.
 MAX_IMAGE_BYTES = 25 * 1024 * 1024
 
+# A page of a caller's jobs, and of the attempts at a job's webhooks, of which a generation has some ten.
+MAX_PAGE_JOBS = 100
+MAX_DELIVERIES = 100
+
 # A page of a job's images, and what it may come to in Lambda's answer, which has 6 MB at most: 500 of the longest URLs
 # fit in ASCII, while another character may take 14 bytes, as JSON within JSON.
 MAX_PAGE_IMAGES = 500

@@ -1,4 +1,4 @@
-"""api: takes uploads and answers for jobs.
+"""api: takes uploads.
 
 An upload's job row is written before its CSV is stored: the S3 event must find its job.
 """
@@ -8,10 +8,8 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
-from itertools import accumulate
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,18 +18,16 @@ from aws_lambda_powertools import Logger
 from psycopg2.extras import Json
 
 from imagejobs.addresses import check_url
-from imagejobs.bucket import RESULT_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
+from imagejobs.bucket import UPLOAD_PREFIX, Bucket
 from imagejobs.database import Database, Row, Transaction
 from imagejobs.destinations import Destinations
 from imagejobs.errors import (
     IdempotencyKeyReused,
     RequestIdInvalid,
     RequestInvalid,
-    ResultNotReady,
     SheetTooLarge,
 )
-from imagejobs.jobs import owned_job, result_url, totals
-from imagejobs.limits import MAX_PAGE_BYTES, MAX_UPLOAD_BYTES, SHEET_LIMITS
+from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
 from imagejobs.options import CompressionOptions
 from imagejobs.sheet import check_sheet
 from imagejobs.upload_form import UploadForm
@@ -151,81 +147,3 @@ def parse_request_id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise RequestIdInvalid("The request_id in the path is not a UUID such as POST /upload returns.") from None
-
-
-def job_status(database: Database, *, owner: str, request_id: UUID, base_url: str) -> dict[str, Any]:
-    """What `GET /job/status/<request_id>` answers.
-
-    Raises:
-        JobNotFound: Unknown, or another caller's.
-    """
-    job = owned_job(database, owner, request_id)
-    return {
-        "request_id": str(request_id),
-        "status": job["status"],
-        "created_at": _timestamp(job["created_at"]),
-        "updated_at": _timestamp(job["updated_at"]),
-        "completion_percentage": job["completion_percentage"],
-        "error_message": job["error_message"],
-        "generation": job["generation"],
-        **totals(job),
-        "result_url": result_url(base_url, job),
-    }
-
-
-def result_link(database: Database, bucket: Bucket, *, owner: str, request_id: UUID) -> str:
-    """A presigned URL of the finished CSV that needs no token.
-
-    Raises:
-        JobNotFound: Unknown, or another caller's.
-        ResultNotReady: The job has not ended, or ended without a finished CSV.
-    """
-    job = owned_job(database, owner, request_id)
-    if not job["result_key"]:
-        raise ResultNotReady(
-            f"The job is {job['status']} and has no finished CSV"
-            + (f": {job['error_message']}" if job["error_message"] else " yet. Ask again when it has ended.")
-        )
-    name = job["result_key"].removeprefix(RESULT_PREFIX).rsplit("/", maxsplit=1)[-1]
-    return bucket.link(ObjectVersion(job["result_key"], job["result_version"]), name)
-
-
-def list_images(
-    database: Database, *, owner: str, request_id: UUID, after: tuple[int, int], limit: int
-) -> dict[str, Any]:
-    """One page of a job's images, in the sheet's order.
-
-    Args:
-        database: Where the images are.
-        owner: The caller's name.
-        request_id: The job.
-        after: Row number and position of the last image of the page before; (0, 0) for the first page.
-        limit: Images a page, 1 to `MAX_PAGE_IMAGES`; a page over `MAX_PAGE_BYTES` ends before that.
-
-    Returns:
-        `images`, and `next`: the `after` of the following page as "row-position", None on the last one.
-
-    Raises:
-        JobNotFound: Unknown, or another caller's.
-    """
-    owned_job(database, owner, request_id)
-    parameters = {
-        "request_id": request_id,
-        "after_row": after[0],
-        "after_position": after[1],
-        "limit": limit + 1,
-    }
-    rows = database.fetch_all("list_images", parameters)
-    page = _fitting([{**image, "image_id": str(image["image_id"])} for image in rows[:limit]])
-    following = f"{page[-1]['row_number']}-{page[-1]['position']}" if len(rows) > len(page) else None
-    return {"images": page, "next": following}
-
-
-def _fitting(images: list[Row]) -> list[Row]:
-    """As many of the images, from the first on, as Lambda answers at once: its answer is JSON with JSON in it."""
-    sizes = accumulate(len(json.dumps(json.dumps(image))) for image in images)
-    return [image for image, size_bytes in zip(images, sizes, strict=True) if size_bytes <= MAX_PAGE_BYTES]
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -223,6 +223,7 @@ class Closer:
                     "request_id": request_id,
                     "after_row": after[0],
                     "after_position": after[1],
+                    "status": None,
                     "limit": PAGE_IMAGES,
                 },
             )

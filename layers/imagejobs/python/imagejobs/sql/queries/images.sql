@@ -203,11 +203,12 @@ SET status = 'PENDING', error_code = NULL, error_message = NULL, attempt = 0, cr
 WHERE request_id = %(request_id)s AND status = 'FAILED';
 
 -- list_images --
--- Keyset paging over the unique index.
+-- Keyset paging over the unique index, or that of the status asked for; NULL for all.
 SELECT image_id, row_number, position, product_name, source_url, image_url, status, error_code, error_message,
        format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content
 FROM compressed_images
 WHERE request_id = %(request_id)s AND (row_number, position) > (%(after_row)s, %(after_position)s)
+  AND (%(status)s IS NULL OR status = %(status)s)
 ORDER BY row_number, position LIMIT %(limit)s;
 
 -- list_expired_leases --

@@ -26,6 +26,16 @@ SELECT * FROM job_request WHERE request_id = %(request_id)s;
 -- get_owned_job --
 SELECT * FROM job_request WHERE request_id = %(request_id)s AND owner = %(owner)s;
 
+-- list_jobs --
+-- Keyset paging, newest first; each status by itself, so that as few rows are read of one as of all.
+SELECT job.* FROM unnest(%(statuses)s) AS wanted (status) CROSS JOIN LATERAL (
+    SELECT * FROM job_request
+    WHERE owner = %(owner)s AND status = wanted.status
+      AND (created_at, request_id) < (%(before_created_at)s, %(before_request_id)s)
+    ORDER BY created_at DESC, request_id DESC LIMIT %(limit)s
+) AS job
+ORDER BY created_at DESC, request_id DESC LIMIT %(limit)s;
+
 -- lock_owned_job --
 SELECT * FROM job_request WHERE request_id = %(request_id)s AND owner = %(owner)s FOR UPDATE;
 
