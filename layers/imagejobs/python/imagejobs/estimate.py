@@ -176,7 +176,8 @@ def bytes_after(seen: Seen, options: CompressionOptions) -> float:
     coding = CODINGS[seen.format, options.format]
     whole = coding.ratio * (mean_of(seen) * _quality_factor(options) if coding.is_lossy else seen.bytes)
     effort = MAX_EFFORT_BYTES if _makes_jpeg(seen, options) and options.effort == "max" else 1.0
-    return min(float(seen.bytes), whole * effort * pow(_shrinking(seen, options), RESIZING_POWER))
+    resized: float = _shrinking(seen, options) ** RESIZING_POWER
+    return min(float(seen.bytes), whole * effort * resized)
 
 
 def codec_ms(seen: Seen, options: CompressionOptions) -> float:

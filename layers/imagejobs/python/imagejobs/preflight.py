@@ -8,7 +8,7 @@ from imagejobs.estimate import Estimate, Seen
 from imagejobs.options import CompressionOptions
 
 SMALL_SIDE_PIXELS = 250
-"""Google takes no picture of clothes that is smaller, and of other goods none under 100 (Merchant Center, `image_link`):
+"""Google takes no picture of clothes that is smaller, and of other goods none under 100 (Merchant Center's image_link).
 https://support.google.com/merchants/answer/6324350"""
 
 LARGE_PIXELS = 20_000_000
