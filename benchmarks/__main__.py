@@ -6,7 +6,7 @@ make bench    IMAGES=200, ROUNDS=5 for a short run, CORPUS=dir for other picture
 import subprocess
 import sys
 
-BENCHMARKS = ("end_to_end", "worker", "cold_start", "memory")
+BENCHMARKS = ("end_to_end", "delta", "worker", "cold_start", "memory")
 
 
 def main() -> None:

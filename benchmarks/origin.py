@@ -1,4 +1,4 @@
-"""The origin that benchmarks download from: a process of its own that serves pictures in turn."""
+"""The origin that benchmarks download from, a process of its own: pictures in turn, each with bytes of its own."""
 
 import multiprocessing
 import time
@@ -10,10 +10,10 @@ from multiprocessing.connection import Connection
 
 @contextmanager
 def serving(pictures: Sequence[bytes], latency_seconds: float = 0.0) -> Iterator[str]:
-    """Serve `/<number>.jpg` until the block ends; the origin's `host:port`.
+    """Serve `/<anything>/<number>.jpg` until the block ends; the origin's `host:port`.
 
     Args:
-        pictures: Served in turn, by the number.
+        pictures: JPEGs, served in turn, by the number, each with its path in it. None ever changes, as its ETag says.
         latency_seconds: Between a request and its answer.
     """
     context = multiprocessing.get_context("spawn")
@@ -31,6 +31,12 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # a connection that does not fit waits a second for its second attempt
 
 
+def _commented(jpeg: bytes, text: str) -> bytes:
+    """The same picture with a comment segment (ITU-T T.81, B.2.4.5) behind its first marker."""
+    comment = text.encode()
+    return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2) + comment + jpeg[2:]
+
+
 def _serve(pictures: Sequence[bytes], latency_seconds: float, sender: Connection) -> None:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -38,8 +44,12 @@ def _serve(pictures: Sequence[bytes], latency_seconds: float, sender: Connection
 
         def do_GET(self) -> None:
             time.sleep(latency_seconds)
-            body = pictures[int(self.path.strip("/").removesuffix(".jpg")) % len(pictures)]
-            self.send_response(200)
+            etag = f'"{self.path}"'
+            is_known = self.headers["If-None-Match"] == etag
+            number = int(self.path.rsplit("/", 1)[1].removesuffix(".jpg"))
+            body = b"" if is_known else _commented(pictures[number % len(pictures)], self.path)
+            self.send_response(304 if is_known else 200)
+            self.send_header("ETag", etag)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -11,11 +11,20 @@ from local.stack import StackInfo
 JOB_SECONDS = 900.0
 
 
-def upload(info: StackInfo, origin: str, images: int) -> str:
-    """Upload a sheet of as many rows with one image each from the origin; the job's request id."""
-    rows = "".join(f"{n},Product {n},http://{origin}/{n}.jpg\n" for n in range(1, images + 1))
+def upload(info: StackInfo, origin: str, images: int, *, folder: str = "", reuse: bool = False) -> str:
+    """Upload a sheet of as many rows with one image each from the origin; the job's request id.
+
+    Args:
+        info: The stack.
+        origin: Its `host:port`.
+        images: Rows.
+        folder: Of the origin's paths, ends in a slash; in another one there are other images.
+        reuse: Whether images of an earlier job are reused.
+    """
+    rows = "".join(f"{n},Product {n},http://{origin}/{folder}{n}.jpg\n" for n in range(1, images + 1))
     sheet = f"S. No.,Product Name,Input Image Urls\n{rows}"
-    return str(_call(info, "POST", "/upload", files={"file": ("bench.csv", sheet)})["request_id"])
+    form = {"file": (None, sheet), "reuse": (None, str(reuse).lower())}
+    return str(_call(info, "POST", "/upload", files=form)["request_id"])
 
 
 def wait_until_done(info: StackInfo, request_id: str, images: int) -> None:
@@ -34,7 +43,7 @@ def wait_until_done(info: StackInfo, request_id: str, images: int) -> None:
 
 
 def _call(
-    info: StackInfo, method: str, path: str, files: Mapping[str, tuple[str, str]] | None = None
+    info: StackInfo, method: str, path: str, files: Mapping[str, tuple[None, str]] | None = None
 ) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {info.token}"}
     answer = requests.request(method, f"{info.api_url}{path}", headers=headers, timeout=60, files=files)

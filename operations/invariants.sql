@@ -9,21 +9,22 @@
 -- job_counters --
 -- A job's counters and bytes are not those of its finished images.
 SELECT job.request_id,
-       format('completed, failed, unchanged, bytes before and after: the job says %s, %s, %s, %s, %s; '
-              'its images %s, %s, %s, %s, %s',
-              job.images_completed, job.images_failed, job.images_unchanged, job.bytes_before, job.bytes_after,
+       format('completed, failed, unchanged, reused, bytes before and after: the job says %s, %s, %s, %s, %s, %s; '
+              'its images %s, %s, %s, %s, %s, %s',
+              job.images_completed, job.images_failed, job.images_unchanged, job.images_reused, job.bytes_before, job.bytes_after,
               coalesce(image.completed, 0), coalesce(image.failed, 0), coalesce(image.unchanged, 0),
-              coalesce(image.before, 0), coalesce(image.after, 0)) AS detail
+              coalesce(image.reused, 0), coalesce(image.before, 0), coalesce(image.after, 0)) AS detail
 FROM job_request AS job
 LEFT JOIN (
     SELECT request_id, count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
            count(*) FILTER (WHERE status = 'FAILED') AS failed,
-           count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged,
+           count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged, count(reused) AS reused,
            sum(bytes_before) AS before, sum(bytes_after) AS after
     FROM compressed_images GROUP BY request_id
 ) AS image USING (request_id)
-WHERE (job.images_completed, job.images_failed, job.images_unchanged, job.bytes_before, job.bytes_after)
-   <> (coalesce(image.completed, 0), coalesce(image.failed, 0), coalesce(image.unchanged, 0),
+WHERE (job.images_completed, job.images_failed, job.images_unchanged, job.images_reused, job.bytes_before,
+       job.bytes_after)
+   <> (coalesce(image.completed, 0), coalesce(image.failed, 0), coalesce(image.unchanged, 0), coalesce(image.reused, 0),
        coalesce(image.before, 0), coalesce(image.after, 0));
 
 -- job_totals --
@@ -77,6 +78,21 @@ FROM (
 ) AS ended
 FULL JOIN job_outcome AS outcome USING (request_id, generation)
 WHERE ended.request_id IS NULL OR outcome.request_id IS NULL;
+
+-- reused_images --
+-- An image says of what it shares with another one something else than that one does.
+SELECT image.request_id, format('row %s, position %s and the one that %s was made for differ', image.row_number, image.position,
+                                image.object_key) AS detail
+FROM compressed_images AS image JOIN compressed_images AS source USING (object_key)
+WHERE image.reused IS NOT NULL AND source.reused IS NULL AND source.same_as_row_number IS NULL
+  AND (image.image_url, image.format, image.outcome, image.width, image.height, image.bytes_before, image.bytes_after)
+   <> (source.image_url, source.format, source.outcome, source.width, source.height, source.bytes_before,
+       source.bytes_after);
+
+-- reused_credited --
+-- A job that has ended has not given back what it reused.
+SELECT request_id, format('%s reused, %s given back', images_reused, images_credited) AS detail
+FROM job_request WHERE status IN ('COMPLETED', 'FAILED') AND images_credited <> images_reused;
 
 -- last_outcome --
 -- An ended job says something else than the outcome of its last generation.

@@ -24,8 +24,9 @@ PAGE = 1000  # keys that S3 lists, and Postgres is asked about, at a time
 
 # Postgres sorts as S3 does, by bytes.
 _IMAGES = """
-SELECT object_key, bytes_after FROM compressed_images
-WHERE status = 'COMPLETED' AND same_as_row_number IS NULL ORDER BY object_key COLLATE "C"
+SELECT object_key, bytes_after
+FROM (SELECT DISTINCT object_key, bytes_after FROM compressed_images WHERE status = 'COMPLETED') AS image
+ORDER BY object_key COLLATE "C"
 """
 
 # An image that was completed, or a job that was begun, after `_IMAGES` was asked is known to this.
@@ -36,6 +37,8 @@ LEFT JOIN job_request AS job USING (request_id)
 WHERE coalesce(job.status, 'FAILED') IN ('COMPLETED', 'FAILED')
   AND NOT EXISTS (SELECT FROM compressed_images AS image
                   WHERE image.request_id = stored.request_id AND image.object_key = stored.key)
+  AND NOT EXISTS (SELECT FROM compressed_images AS image
+                  WHERE image.object_key = stored.key AND image.reused IS NOT NULL)
 ORDER BY stored.key
 """
 

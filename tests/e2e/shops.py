@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from botocore.config import Config
 
 from imagejobs.bucket import Bucket
 from operations.target import Target
-from tests.unit.fetch_helpers import Answer, Request, http_answer, says
+from tests.unit.fetch_helpers import Answer, Request, http_answer, says, serves
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 LINK_SECONDS = 3600
@@ -54,7 +55,8 @@ class LoopbackShop:
         return f"http://{self.origin}{resource}"
 
     def put(self, resource: str, picture: bytes) -> None:
-        self.answers[resource] = [says(http_answer(picture))]
+        """With an entity tag, as S3 serves it."""
+        self.answers[resource] = [serves(picture, ETag=f'"{sha256(picture).hexdigest()}"')]
 
     def _picture(self, request: Request) -> Answer:
         path = SAMPLES / request.resource.removeprefix("/")

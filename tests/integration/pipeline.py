@@ -84,7 +84,8 @@ class Pipeline:
             return self.functions.invoke(function, event)
 
     def upload(self, file: bytes, fields: Mapping[str, str] | None = None) -> UUID:
-        """A job as a client makes it, who tries again while the API fails."""
+        """A job as a client makes it, who tries again while the API fails; unless it says so, apart from all others."""
+        fields = {"reuse": "false", **(fields or {})}
         for _ in range(3):
             answer = self.invoke("api", upload_event(file, fields))
             if answer["statusCode"] == 202:

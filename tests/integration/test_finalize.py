@@ -466,6 +466,7 @@ def test_the_event_of_a_completed_job(functions, database, bucket):
         "images_completed": 3,
         "images_failed": 0,
         "images_unchanged": 0,
+        "images_reused": 0,
         "bytes_before": 3000,
         "bytes_after": 1200,
         "result_url": f"{API}/job/{request_id}/result",

@@ -60,21 +60,22 @@ def two_jobs(pipeline):
         sheet(f"{url('/good-1')}, {url('/missing')}", url("/good-1"), url("/busy"), url("/good-2")),
         sheet(url("/missing-1")),
     ]
-    jobs = [pipeline.upload(file, {"webhook_url": url("/hook")}) for file in sheets]
+    jobs = [pipeline.upload(file, {"webhook_url": url("/hook"), "reuse": "true"}) for file in sheets]
     pipeline.run()
     return jobs
 
 
 def truth(connect):
     """What Postgres says of all jobs, by the metrics' names."""
-    ((done, failed, before, after, cpu_ms),) = query(
+    ((done, reused, failed, before, after, cpu_ms),) = query(
         connect,
-        "SELECT sum(images_completed), sum(images_failed), sum(bytes_before), sum(bytes_after), "
+        "SELECT sum(images_completed), sum(images_reused), sum(images_failed), sum(bytes_before), sum(bytes_after), "
         "(SELECT sum(cpu_ms) FROM compressed_images) FROM job_request",
     )
     statuses = dict(query(connect, "SELECT status, count(*) FROM job_outcome GROUP BY status"))
     return {
         Metric.IMAGES_COMPLETED: done,
+        Metric.IMAGES_REUSED: reused,
         Metric.IMAGES_FAILED: failed,
         Metric.BYTES_BEFORE: before,
         Metric.BYTES_AFTER: after,
@@ -110,6 +111,7 @@ def test_a_commit_whose_reply_was_lost_is_counted_once_or_not_at_all(pipeline, c
 
     found, expected = counted(capsys.readouterr().out), truth(connect)
     assert expected[Metric.IMAGES_COMPLETED] == 12
+    assert expected[Metric.IMAGES_REUSED] >= 6
     assert [name for name in expected if found[name] > expected[name]] == []
     assert [name for name in expected if found[name] < expected[name]] != []
 

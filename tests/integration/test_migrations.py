@@ -322,6 +322,7 @@ USAGE = """
 INSERT INTO caller_usage (owner, day, images) VALUES ('shop', '2026-11-22', 0);
 INSERT INTO caller_rate (owner, minute, requests) VALUES ('shop', now(), 1);
 """
+KEYS = "url_key = gen_random_uuid(), content_key = gen_random_uuid()"
 LEASED = "lease_token = gen_random_uuid(), leased_until = now()"
 
 ILLEGAL = [
@@ -344,6 +345,8 @@ ILLEGAL = [
     ("job_request", "images_completed = 1, images_kept = 2"),
     ("job_request", "first_attempt = 0"),
     ("job_request", "images_completed = 1, images_unchanged = 2"),
+    ("job_request", "images_completed = 1, images_reused = 2"),
+    ("job_request", "images_completed = 2, images_reused = 1, images_credited = 2"),
     ("job_request", "idempotency_key = 'a'"),
     ("job_request", "upload_sha256 = 'a'"),
     ("caller_usage", "images = -1"),
@@ -376,6 +379,15 @@ ILLEGAL = [
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 'NaN'"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 99.99".replace("smaller", "unchanged")),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, content = 'drawing'"),
+    ("compressed_images", f"{KEYS}"),
+    ("compressed_images", f"status = 'FAILED', {TOLD}, {KEYS}"),
+    ("compressed_images", f"status = 'FAILED', {TOLD}, reused = 'same_content'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, reused = 'unchanged'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, url_key = gen_random_uuid()"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, content_key = gen_random_uuid()"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, etag = 'a'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, last_modified = 'a'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, validated_url = 'a'"),
     ("compressed_images", "lease_token = gen_random_uuid()"),
     ("compressed_images", "leased_until = now()"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, {LEASED}"),
@@ -399,6 +411,10 @@ LEGAL = [
         "job_request",
         "images_completed = 2, images_unchanged = 2, images_kept = 2, first_attempt = 2, cancelled_at = now()",
     ),
+    (
+        "job_request",
+        "images_completed = 2, images_reused = 2, images_credited = 1, counted_on = NULL",
+    ),
     ("job_request", "idempotency_key = 'a', upload_sha256 = 'b'"),
     ("job_outcome", "generation = 2, status = 'FAILED', error_message = 'cancelled'"),
     ("compressed_images", LEASED),
@@ -410,6 +426,9 @@ LEGAL = [
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 75, content = 'photograph'"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 100".replace("smaller", "unchanged")),
     ("compressed_images", f"status = 'FAILED', {TOLD}"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, reused = 'not_modified'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, {KEYS}, reused = 'same_content', etag = 'a'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, {KEYS}, last_modified = 'a', validated_url = 'b'"),
     ("compressed_images", "same_as_row_number = 1, same_as_position = 1, position = 2"),
     ("webhook_delivery", "outcome = 'exhausted', status_code = 500"),
 ]

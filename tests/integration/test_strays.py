@@ -5,6 +5,7 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
+from psycopg2.extras import Json
 
 from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.database import Database
@@ -201,7 +202,7 @@ def test_a_listing_of_several_pages_is_gone_through(functions, shop, database, b
     cells = [shop.url(f"/{number}") for number in range(5)]
     for number in range(5):
         shop.answers[f"/{number}"] = [says(http_answer(OLD)), says(http_answer(NEW))]
-    request_id = fanned_out(functions, database, bucket, *cells)
+    request_id = fanned_out(functions, database, bucket, *cells, options=Json({"reuse": "false"}))
     killed(partial(compress, functions, request_id, *range(1, 6)))
     expire_leases(connect)
     for _ in range(6):

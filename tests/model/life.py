@@ -77,10 +77,11 @@ class Life(RuleBasedStateMachine):
         self.compress([0, 1], None, effects)
 
     @precondition(lambda self: len(self._uploads) < MAX_UPLOADS)
-    @rule(rows=st.one_of(st.none(), SHEETS), key=KEYS, has_webhook=st.booleans(), effects=EFFECTS)
-    def upload(self, rows, key, has_webhook, effects):
+    @rule(rows=st.one_of(st.none(), SHEETS), key=KEYS, has_webhook=st.booleans(), effects=EFFECTS, reuses=st.booleans())
+    def upload(self, rows, key, has_webhook, effects, *, reuses=False):
         """Without rows: the last one once more."""
-        form = UploadForm(_sheet(rows or [""]), {"webhook_url": HOOK} if has_webhook else {})
+        fields = {"reuse": str(reuses).lower(), **({"webhook_url": HOOK} if has_webhook else {})}
+        form = UploadForm(_sheet(rows or [""]), fields)
         self._uploads.append((form, key) if rows is not None else self._uploads[-1])
         self._upload(*self._uploads[-1], effects)
 

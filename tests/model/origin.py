@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from imagejobs.errors import OriginRefused, OriginUnavailable
-from imagejobs.fetch import Fetched, Posted
+from imagejobs.fetch import Fetched, Posted, Validators
 from tests.model.actors import Stage
 from tests.unit.image_helpers import encode, noise
 
@@ -36,7 +36,7 @@ class Origin:
         self.hook_status = 200
         self.events: defaultdict[str, set[bytes]] = defaultdict(set)
 
-    def get(self, url: str, **_: Any) -> Fetched:
+    def get(self, url: str, *, known: Validators | None, **_: Any) -> Fetched | None:
         self._stage.enter()
         self._asked[url] += 1
         word = "good" if self.is_mended else url.split("/")[3]
@@ -47,7 +47,9 @@ class Origin:
             self.said[url].add(OriginUnavailable.code)
             raise OriginUnavailable("The origin answered 503.")
         self.said[url].add(PICTURE)
-        return Fetched(_PICTURES[self._asked[url] % len(_PICTURES)], "image/jpeg")
+        number = self._asked[url] % len(_PICTURES)
+        validators = Validators(url, f'"{number}"', None)
+        return None if validators == known else Fetched(_PICTURES[number], "image/jpeg", validators)
 
     def post(self, _url: str, body: bytes, headers: dict[str, str], **_: Any) -> Posted:
         self._stage.enter()

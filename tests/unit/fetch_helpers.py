@@ -61,6 +61,19 @@ def says(answer: bytes, *, then_close: bool = False) -> Answer:
     return send
 
 
+def serves(body: bytes, **headers: str) -> Answer:
+    """As a web server does: the body, or that it is the one with these validators still."""
+
+    def send(request: Request, wire: socket.socket) -> None:
+        asked = request.headers.get("if-none-match"), request.headers.get("if-modified-since")
+        if any(each in headers.values() for each in asked if each):
+            wire.sendall(http_answer(status="304 Not Modified", **headers))
+        else:
+            wire.sendall(http_answer(body, **headers))
+
+    return send
+
+
 def trickles(head: bytes, piece: bytes) -> Answer:
     """Send the head, then a piece every 20 ms for as long as anybody listens."""
 

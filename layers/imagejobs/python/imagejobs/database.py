@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ class Transaction:
 
 
 class Database:
-    """A lazily made, self-mending connection to Postgres. Not for sharing between threads.
+    """A lazily made, self-mending connection to Postgres. Threads that share it wait for each other's transactions.
 
     Args:
         connect: Opens a new connection.
@@ -76,6 +77,7 @@ class Database:
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
         self._connection: psycopg2.extensions.connection | None = None
+        self._turn = threading.Lock()
 
     @classmethod
     def from_environment(cls) -> "Database":
@@ -93,7 +95,7 @@ class Database:
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with self._transaction() as transaction:
+                with self._turn, self._transaction() as transaction:
                     return work(transaction)
             except (psycopg2.OperationalError, psycopg2.InterfaceError):
                 if attempt == ATTEMPTS:

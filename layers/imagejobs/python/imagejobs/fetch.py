@@ -65,9 +65,41 @@ _CONTENT_RANGE = re.compile(r"bytes 0-[0-9]{1,12}/([0-9]{1,12})")
 # What is not there is not there without a Range either; any other refusal may be that of the Range.
 _MISSING_STATUSES = frozenset({404, 410})
 
+# RFC 9110, section 8.8.3, without its bytes beyond ASCII; what is longer is not kept.
+_ENTITY_TAG = re.compile(r'(W/)?"[!#-~]{0,256}"')
+_MAX_DATE_CHARACTERS = 40
+
 _GET_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
 # Hours lie between two webhooks to one host; a connection kept so long would be dead on its next use.
 _POST_HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "close"}
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """By what an origin can be asked whether an image has changed (RFC 9110, section 8.8); one of the two.
+
+    Attributes:
+        url: Whose they are: where redirects led to, not where they began. Nobody else is asked by them.
+        etag: The entity tag as sent, weak ones too: If-None-Match compares weakly (section 13.1.2).
+        last_modified: The HTTP date as sent, where there is no entity tag, which would overrule it (section 13.1.3).
+    """
+
+    url: str
+    etag: str | None
+    last_modified: str | None
+
+    def precondition(self) -> dict[str, str]:
+        """The header of a request that is to be answered in full only if there is something new."""
+        if self.etag:
+            return {"If-None-Match": self.etag}
+        return {"If-Modified-Since": self.last_modified} if self.last_modified else {}
+
+    def match(self, others: "Validators | None") -> bool:
+        """Whether an origin that sends the others now would call what these are of unchanged."""
+        return others is not None and self._weak() == others._weak()
+
+    def _weak(self) -> tuple[str, str | None, str | None]:
+        return self.url, self.etag and self.etag.removeprefix("W/"), self.last_modified
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +109,12 @@ class Fetched:
     Attributes:
         body: Possibly empty.
         content_type: The header as sent, never to be trusted; None without one.
+        validators: None when the origin gave none that may be relied on.
     """
 
     body: bytes
     content_type: str | None
+    validators: Validators | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +124,12 @@ class FetchedStart:
     Attributes:
         body: Possibly empty.
         total_bytes: Of the whole image.
+        validators: As of `Fetched`.
     """
 
     body: bytes
     total_bytes: int
+    validators: Validators | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -131,13 +167,19 @@ class Fetcher:
         # Below ERROR, urllib3 logs URLs with their queries, which may hold signatures and tokens.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
 
-    def get(self, url: str, *, max_bytes: int, timeout_seconds: float) -> Fetched:
+    def get(
+        self, url: str, *, max_bytes: int, timeout_seconds: float, known: Validators | None = None
+    ) -> Fetched | None:
         """Download an image, over at most `MAX_REDIRECTS` redirects, each checked as the first URL is.
 
         Args:
             url: As the caller wrote it.
             max_bytes: Cap on the body.
             timeout_seconds: Wall clock for all of it: look-ups, redirects, headers and body.
+            known: Of the image that the caller has of this URL, which then need not be sent again.
+
+        Returns:
+            The image; None when its origin says that what is known has not changed.
 
         Raises:
             UrlRefused: The URL, or an address behind it or behind a redirect, is not to be contacted.
@@ -147,8 +189,11 @@ class Fetcher:
             ImageTooLarge: The body is over `max_bytes`.
         """
         deadline = time.monotonic() + timeout_seconds
-        with self._answer(url, deadline, _GET_HEADERS) as (response, target):
-            return _read_image(response, target, max_bytes)
+        with self._answer(url, deadline, _GET_HEADERS, known) as answer:
+            if answer.response.status == 304 and _precondition(known, answer.url):
+                answer.response.read(MAX_DISCARDED_BYTES)  # which has none, and gives the connection back
+                return None
+            return _read_image(answer, max_bytes)
 
     def get_start(
         self, url: str, is_enough: Callable[[bytes], bool], *, max_bytes: int, timeout_seconds: float
@@ -169,27 +214,29 @@ class Fetcher:
             ImageError: What `get` raises for this image, as far as its start and its length show it.
         """
         deadline = time.monotonic() + timeout_seconds
-        with self._answer(url, deadline, _GET_HEADERS | {"Range": f"bytes=0-{START_BYTES - 1}"}) as (response, target):
-            if response.status == 206:
-                start = _read_range(response, target, max_bytes)
+        with self._answer(url, deadline, _GET_HEADERS | {"Range": f"bytes=0-{START_BYTES - 1}"}) as answer:
+            status = answer.response.status
+            if status == 206:
+                start = _read_range(answer, max_bytes)
                 if start and (start.is_whole or is_enough(start.body)):
                     return start
-            elif response.status == 200 or response.status in _MISSING_STATUSES or _is_transient(response.status):
-                return _read_start(response, target, is_enough, max_bytes)
-        with self._answer(url, deadline, _GET_HEADERS) as (response, target):
-            return _read_start(response, target, is_enough, max_bytes)
+            elif status == 200 or status in _MISSING_STATUSES or _is_transient(status):
+                return _read_start(answer, is_enough, max_bytes)
+        with self._answer(url, deadline, _GET_HEADERS) as answer:
+            return _read_start(answer, is_enough, max_bytes)
 
     @contextmanager
     def _answer(
-        self, url: str, deadline: float, headers: Mapping[str, str]
-    ) -> Iterator[tuple[BaseHTTPResponse, Target]]:
-        """The first answer that is no redirect, and whose it is."""
+        self, url: str, deadline: float, headers: Mapping[str, str], known: Validators | None = None
+    ) -> Iterator["_Answer"]:
+        """The first answer that is no redirect; whose validators these are is asked by them."""
         step = url
         for _ in range(1 + MAX_REDIRECTS):
             target = check_url(step, self._destinations)
-            with self._rests.kept(target), self._exchange("GET", target, deadline, headers=headers) as response:
+            sent = {**headers, **_precondition(known, step)}
+            with self._rests.kept(target), self._exchange("GET", target, deadline, headers=sent) as response:
                 if response.status not in REDIRECT_STATUSES:
-                    yield response, target
+                    yield _Answer(response, target, step)
                     return
                 step = _redirect_url(response, step, target)
         raise OriginRefused(
@@ -256,6 +303,32 @@ class Fetcher:
                     response.close()
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
             raise _image_error(error, target) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer, and who gave it.
+
+    Attributes:
+        response: To be read.
+        target: Who was asked.
+        url: Where redirects led to.
+    """
+
+    response: BaseHTTPResponse
+    target: Target
+    url: str
+
+    @property
+    def validators(self) -> Validators | None:
+        """Those that may be relied on: what is no entity tag, or a date that is not a strong validator, is not kept."""
+        headers = self.response.headers
+        etag, last_modified = headers.get("ETag", ""), headers.get("Last-Modified", "")
+        if _ENTITY_TAG.fullmatch(etag):
+            return Validators(self.url, etag, None)
+        if len(last_modified) <= _MAX_DATE_CHARACTERS and _is_strong(last_modified, headers.get("Date", "")):
+            return Validators(self.url, None, last_modified)
+        return None
 
 
 class _Rests:
@@ -433,9 +506,23 @@ def _seconds_left(deadline: float) -> float:
     return left
 
 
-def _read_image(response: BaseHTTPResponse, target: Target, max_bytes: int) -> Fetched:
-    _require_success(response, target)
-    return Fetched(_read_body(response, target, max_bytes), response.headers.get("Content-Type"))
+def _read_image(answer: _Answer, max_bytes: int) -> Fetched:
+    _require_success(answer.response, answer.target)
+    body = _read_body(answer.response, answer.target, max_bytes)
+    return Fetched(body, answer.response.headers.get("Content-Type"), answer.validators)
+
+
+def _precondition(known: Validators | None, url: str) -> dict[str, str]:
+    return known.precondition() if known and known.url == url else {}
+
+
+def _is_strong(last_modified: str, date: str) -> bool:
+    """Whether the image cannot have changed twice in the second that it was sent in (RFC 9110, section 8.8.2.2)."""
+    try:
+        age = parsedate_to_datetime(date).replace(tzinfo=UTC) - parsedate_to_datetime(last_modified).replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return age.total_seconds() >= 1
 
 
 def _require_success(response: BaseHTTPResponse, target: Target) -> None:
@@ -476,8 +563,9 @@ def _too_large(target: Target, max_bytes: int) -> ImageTooLarge:
     return ImageTooLarge(f"The image at {target.shown} is larger than {max_bytes:,} bytes.")
 
 
-def _read_range(response: BaseHTTPResponse, target: Target, max_bytes: int) -> FetchedStart | None:
+def _read_range(answer: _Answer, max_bytes: int) -> FetchedStart | None:
     """The range that was asked for; None for an answer that is not that."""
+    response, target = answer.response, answer.target
     told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if not told:
         return None
@@ -489,12 +577,11 @@ def _read_range(response: BaseHTTPResponse, target: Target, max_bytes: int) -> F
     if len(body) != min(START_BYTES, total_bytes):
         return None
     response.read(1)  # there is no more: the connection goes back
-    return FetchedStart(body, total_bytes)
+    return FetchedStart(body, total_bytes, answer.validators)
 
 
-def _read_start(
-    response: BaseHTTPResponse, target: Target, is_enough: Callable[[bytes], bool], max_bytes: int
-) -> FetchedStart:
+def _read_start(answer: _Answer, is_enough: Callable[[bytes], bool], max_bytes: int) -> FetchedStart:
+    response, target = answer.response, answer.target
     _require_success(response, target)
     declared_bytes = response.length_remaining
     body, wanted_bytes = bytearray(), START_BYTES
@@ -502,13 +589,13 @@ def _read_start(
         piece = response.read(min(READ_BYTES, wanted_bytes - len(body)))
         body += piece
         if not piece:
-            return FetchedStart(bytes(body), len(body))
+            return FetchedStart(bytes(body), len(body), answer.validators)
         if len(body) == wanted_bytes:
             if is_enough(bytes(body)):
                 total_bytes = declared_bytes or len(body) + _count_rest(response, max_bytes - len(body))
                 if total_bytes > max_bytes:
                     break
-                return FetchedStart(bytes(body), total_bytes)
+                return FetchedStart(bytes(body), total_bytes, answer.validators)
             wanted_bytes *= 2
     raise _too_large(target, max_bytes)
 

@@ -197,6 +197,7 @@ def totals(job: Mapping[str, Any]) -> dict[str, int | None]:
         "images_completed": job["images_completed"],
         "images_failed": job["images_failed"],
         "images_unchanged": job["images_unchanged"],
+        "images_reused": job["images_reused"],
         "bytes_before": job["bytes_before"],
         "bytes_after": job["bytes_after"],
     }

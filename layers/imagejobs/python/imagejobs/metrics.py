@@ -27,6 +27,7 @@ class Metric(StrEnum):
     JOBS_STUCK = "JobsStuck"  # a gauge: once a minute, from `sweep`
     SHEETS_REFUSED = "SheetsRefused"
     IMAGES_COMPLETED = "ImagesCompleted"
+    IMAGES_REUSED = "ImagesReused"  # of the completed ones
     IMAGES_FAILED = "ImagesFailed"  # a second time with the dimension `code` beside `service`
     BYTES_BEFORE = "BytesBefore"  # of completed images, those of a repeated URL each time
     BYTES_AFTER = "BytesAfter"
@@ -70,6 +71,7 @@ def emit_images(tallies: Sequence[Mapping[str, Any]]) -> None:
         return
     columns = {
         Metric.IMAGES_COMPLETED: "completed",
+        Metric.IMAGES_REUSED: "reused",
         Metric.IMAGES_FAILED: "failed",
         Metric.BYTES_BEFORE: "before",
         Metric.BYTES_AFTER: "after",

@@ -46,8 +46,9 @@ def _read_yes_or_no(text: str) -> bool:
     return _YES_OR_NO[text]
 
 
-def _option(default: object, read: Callable[[str], object]) -> Any:  # noqa: ANN401 as `field` itself
-    return field(default=default, metadata={"read": read})
+def _option(default: object, read: Callable[[str], object], *, codes: bool = True) -> Any:  # noqa: ANN401 as `field`
+    """`codes`: whether the bytes of an image depend on it."""
+    return field(default=default, metadata={"read": read, "codes": codes})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class CompressionOptions:
         background: Colour behind transparent pixels where the format has none, "rrggbb" in hexadecimal.
         keep_metadata: Whether the names of author and owner of the rights stay; all else never does.
         keep_wide_gamut: Whether colours beyond sRGB stay, with their profile.
+        reuse: Whether an image that did not change since an earlier job of the caller becomes what it became there.
 
     Raises:
         OptionInvalid: A value is out of its range.
@@ -80,6 +82,7 @@ class CompressionOptions:
     keep_metadata: bool = _option(False, _read_yes_or_no)  # noqa: FBT003 a default
     keep_wide_gamut: bool = _option(False, _read_yes_or_no)  # noqa: FBT003 a default
     min_quality: int | None = _option(None, _read_number(1, 100))
+    reuse: bool = _option(True, _read_yes_or_no, codes=False)  # noqa: FBT003 a default
 
     def __post_init__(self) -> None:
         for name, value in self.to_fields().items():
@@ -110,6 +113,10 @@ class CompressionOptions:
         """Return what `from_fields` reads back, without the defaults."""
         values = {each.name: (getattr(self, each.name), each.default) for each in dataclasses.fields(self)}
         return {name: _as_text(value) for name, (value, default) in values.items() if value != default}
+
+
+CODING_OPTIONS = frozenset(each.name for each in dataclasses.fields(CompressionOptions) if each.metadata["codes"])
+"""Those on which the bytes of an image depend."""
 
 
 def _read(name: str, text: str) -> Any:  # noqa: ANN401 each option's own type

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from imagejobs.sheet import SheetRow
 
-RESULT_COLUMNS = ("Output Image Urls", "Status", "Error", "Bytes Before", "Bytes After")
+RESULT_COLUMNS = ("Output Image Urls", "Status", "Error", "Bytes Before", "Bytes After", "Images Reused")
 
 _CHUNK_CHARACTERS = 65_536
 
@@ -25,12 +25,14 @@ class ImageOutcome:
         error: Why it failed, a sentence; None means that it is completed.
         bytes_before: Size of the original in bytes; None when it is not known.
         bytes_after: Size of the compressed image in bytes; None when there is none.
+        is_reused: Whether it is what an earlier image became, since it did not change.
     """
 
     output_url: str | None
     error: str | None
     bytes_before: int | None
     bytes_after: int | None
+    is_reused: bool = False
 
 
 def write_result(
@@ -88,6 +90,7 @@ def _result_cells(row: SheetRow, outcomes: Sequence[ImageOutcome], width: int) -
         row.error.message if row.error else _errors(outcomes),
         _sum([outcome.bytes_before for outcome in completed]),
         _sum([outcome.bytes_after for outcome in completed]),
+        str(sum(outcome.is_reused for outcome in outcomes)) if outcomes else "",
         *row.cells[width:],
     )
 

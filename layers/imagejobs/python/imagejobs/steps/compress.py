@@ -11,10 +11,10 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -23,13 +23,15 @@ from uuid import UUID, uuid4
 import psycopg2
 from aws_lambda_powertools import Logger
 
+from imagejobs import reuse
 from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.codec import Codec, NotBegun
 from imagejobs.database import Database, Transaction, json_arrays
 from imagejobs.database import Row as Record
 from imagejobs.errors import CodecFailed, HostAtRest, ImageAbandoned, ImageError, JobCancelled, OriginUnavailable
 from imagejobs.executions import Finalizer
-from imagejobs.fetch import Fetcher
+from imagejobs.fetch import Fetched, Fetcher, Validators
+from imagejobs.image_result import CompressedImage
 from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, image_key, ring_for_more
 from imagejobs.limits import MAX_IMAGE_BYTES, lease_seconds
 from imagejobs.metrics import emit_images
@@ -96,7 +98,8 @@ class Attempt:
 
     Attributes:
         image: The leased image.
-        columns: The terminal columns of its row; None when it is to be tried again.
+        columns: The terminal columns of its row, of a reused one without its source's; None when it is to be tried
+            again.
         delay_seconds: How long it rests before that.
         stored: The object that it made, if it did.
         has_begun: Whether it was tried at all; else its lease counts for nothing.
@@ -205,7 +208,7 @@ class RowWorker:
     def _work(self, rows: Sequence[Row], clock: Clock, pool: ThreadPoolExecutor) -> None:
         """Lease images as room gets free, and commit what became of them while others are at work.
 
-        This thread alone speaks with the database.
+        This thread alone changes anything in the database; the others ask it for what they have downloaded.
         """
         at_work = AtWork(clock.lease_seconds / 3)
         while True:
@@ -232,10 +235,10 @@ class RowWorker:
         # A token for each time: a lease whose reply was lost is granted again by it.
         lease = {**_keys(rows), "token": uuid4(), "lease_seconds": clock.lease_seconds}
         limit = LEASE_IMAGES - len(at_work)
-        fresh = self.database.fetch_all("lease_images", {**lease, "crashed": False, "limit": limit})
+        fresh = self.database.transact(partial(_lease, {**lease, "crashed": False, "limit": limit}))
         if fresh or at_work:
             return fresh
-        return self.database.fetch_all("lease_images", {**lease, "crashed": True, "limit": 1})
+        return self.database.transact(partial(_lease, {**lease, "crashed": True, "limit": 1}))
 
     def _renew(self, images: Sequence[Record], clock: Clock) -> None:
         """Should it fail, the outcome may still come in time; whether it did is decided when it is committed."""
@@ -270,8 +273,24 @@ class RowWorker:
             raise NotBegun("There was time when it was leased; images before it took it.")
         options = CompressionOptions.from_fields(image["options"])
         self.codec.start(options)
-        body = self._fetch(image["source_url"], clock)
-        compressed = self.codec.compress(body, options, clock.codec_deadline)
+        fetched = self._fetch(image, clock)
+        if fetched is None:
+            return Attempt(image, _reused("not_modified", image["known"]["image_id"]))
+        keys = _keys_of(image, fetched)
+        if source_id := self._find_source(image, keys["content_key"]):
+            return Attempt(image, {**_reused("same_content", source_id), **keys})
+        return self._store(image, fetched.body, self.codec.compress(fetched.body, options, clock.codec_deadline), keys)
+
+    def _find_source(self, image: Record, content_key: str) -> UUID | None:
+        """An image that was made of the same bytes before, if the job reuses such."""
+        if not reuse.is_wanted(image["options"]):
+            return None
+        known = image["known"]
+        if known is None or str(known["content_key"]) != content_key:
+            known = self.database.fetch_one("find_known_content", {"content_key": content_key})
+        return known["image_id"] if known else None
+
+    def _store(self, image: Record, body: bytes, compressed: CompressedImage, keys: Mapping[str, Any]) -> Attempt:
         key = image_key(image, compressed.body, compressed.extension)
         caching = f"public, max-age={YEAR_SECONDS}, immutable"
         version = self.bucket.put(key, compressed.body, compressed.content_type, caching)
@@ -290,41 +309,49 @@ class RowWorker:
             "cpu_ms": compressed.cpu_ms,
             "score": compressed.score,
             "content": compressed.content,
+            **keys,
         }
         return Attempt(image, columns, stored=ObjectVersion(key, version))
 
-    def _fetch(self, url: str, clock: Clock) -> bytes:
-        """The origin's bytes; what fails quickly is tried again at once, what hangs is not waited for twice."""
+    def _fetch(self, image: Record, clock: Clock) -> Fetched | None:
+        """What the origin has; what fails quickly is tried again at once, what hangs is not waited for twice."""
         for delay in RETRY_DELAYS_SECONDS:
             began = time.monotonic()
             try:
-                return self._fetch_once(url, clock)
+                return self._fetch_once(image, clock)
             except OriginUnavailable as error:
                 wait = max(delay * random.uniform(0.5, 1.5), error.retry_after_seconds or 0)  # noqa: S311
                 if time.monotonic() - began + wait > min(MAX_WAIT_SECONDS, clock.transfer_seconds / 2):
                     raise
                 time.sleep(wait)
-        return self._fetch_once(url, clock)
+        return self._fetch_once(image, clock)
 
-    def _fetch_once(self, url: str, clock: Clock) -> bytes:
+    def _fetch_once(self, image: Record, clock: Clock) -> Fetched | None:
         timeout_seconds = min(FETCH_TIMEOUT_SECONDS, clock.transfer_seconds)
-        return self.fetcher.get(url, max_bytes=MAX_IMAGE_BYTES, timeout_seconds=timeout_seconds).body
+        return self.fetcher.get(
+            image["source_url"],
+            max_bytes=MAX_IMAGE_BYTES,
+            timeout_seconds=timeout_seconds,
+            known=_validators(image["known"]),
+        )
 
     def _settle(self, attempts: Sequence[Attempt]) -> None:
         """Commit outcomes and release the rest, in one transaction."""
         if not attempts:
             return
         in_order = sorted(attempts, key=lambda each: each.image["request_id"])
-        finished = [{**_lease_of(each.image), **each.columns} for each in in_order if each.columns is not None]
+        ended = [{**_lease_of(each.image), **each.columns} for each in in_order if each.columns is not None]
+        finished = [columns for columns in ended if "source_id" not in columns]
+        reused = [columns for columns in ended if "source_id" in columns]
         released = [
             {**_lease_of(each.image), "delay_seconds": each.delay_seconds, "has_begun": each.has_begun}
             for each in attempts
             if each.columns is None
         ]
         request_ids = list({attempt.image["request_id"] for attempt in attempts})
-        settled = self.database.transact(partial(_settle, finished, released, request_ids))
+        settled = self.database.transact(partial(_settle, finished, reused, released, request_ids))
         emit_images(settled)
-        if sum(job["completed"] for job in settled) < sum(attempt.stored is not None for attempt in attempts):
+        if sum(job["completed"] for job in settled) < len(reused) + sum(each.stored is not None for each in attempts):
             self._delete_refused(attempts)
 
     def _delete_refused(self, attempts: Sequence[Attempt]) -> None:
@@ -410,8 +437,42 @@ def _failed(error: ImageError) -> dict[str, Any]:
     return {"status": "FAILED", "error_code": error.code, "error_message": error.message}
 
 
+def _reused(how: str, source_id: UUID) -> dict[str, Any]:
+    """What becomes of an image that becomes what another one became."""
+    return {"status": "COMPLETED", "reused": how, "source_id": str(source_id)}
+
+
+def _keys_of(image: Record, fetched: Fetched) -> dict[str, Any]:
+    """The columns by which an image that was downloaded is known again."""
+    key_of = partial(reuse.content_key, image["owner"], image["options"])
+    keys = {"url_key": str(_url_key(image)), "content_key": str(key_of(fetched.body))}
+    if fetched.validators is None:
+        return keys
+    validators = asdict(fetched.validators)
+    url = validators.pop("url")
+    return {**keys, **validators, "validated_url": url if url != image["source_url"] else None}
+
+
+def _url_key(image: Record) -> UUID:
+    return reuse.url_key(image["owner"], image["options"], image["source_url"])
+
+
+def _validators(known: Record | None) -> Validators | None:
+    return Validators(known["validated_url"], known["etag"], known["last_modified"]) if known else None
+
+
+def _lease(lease: Mapping[str, Any], transaction: Transaction) -> list[Record]:
+    """Leased images, each with the `known` one of its URL; None where there is none, or it is not to be reused."""
+    images = transaction.fetch_all("lease_images", lease)
+    keys = {image["image_id"]: _url_key(image) for image in images if reuse.is_wanted(image["options"])}
+    found = transaction.fetch_all("list_known_urls", {"url_keys": list(keys.values())}) if keys else []
+    known = {each["url_key"]: each for each in found}
+    return [{**image, "known": known.get(keys.get(image["image_id"]))} for image in images]
+
+
 def _settle(
     finished: Sequence[dict[str, Any]],
+    reused: Sequence[dict[str, Any]],
     released: Sequence[dict[str, Any]],
     request_ids: Sequence[UUID],
     transaction: Transaction,
@@ -421,12 +482,22 @@ def _settle(
     What is counted comes last, and in the order of the jobs: until the commit, all other workers of a job wait for it,
     and two that wait for each other's would wait in vain.
     """
-    if released:  # under the lock: a cancellation decides how long they rest
+    if released or (finished and reused):  # under the lock: a cancellation decides how long they rest
         transaction.fetch_all("lock_jobs", {"request_ids": request_ids})
     for records in json_arrays(released):
         transaction.execute("release_images", {"released": records})
-    return [
-        counted
-        for records in json_arrays(finished)
-        for counted in transaction.fetch_all("finish_images", {"finished": records})
-    ]
+    counted = []
+    for records in json_arrays(finished):
+        counted += transaction.fetch_all("finish_images", {"finished": records})
+    for records in json_arrays(reused):
+        counted += transaction.fetch_all("reuse_images", {"reused": records})
+    if sum(job["reused"] for job in counted) < len(reused):
+        _release_without_source(reused, transaction)
+    return counted
+
+
+def _release_without_source(reused: Sequence[Mapping[str, Any]], transaction: Transaction) -> None:
+    """Try those again that are still leased: their sources are deleted, or about to be."""
+    rest = {"delay_seconds": REDELIVERY_SECONDS[0], "has_begun": False}
+    for records in json_arrays({**columns, **rest} for columns in reused):
+        transaction.execute("release_images", {"released": records})

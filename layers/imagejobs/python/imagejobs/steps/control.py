@@ -96,7 +96,8 @@ def _retry(owner: str, request_id: UUID, daily_images: int | None, transaction: 
     if daily_images is not None:
         reserve_images(transaction, owner, daily_images, job["images_failed"])
     transaction.execute("retry_images", {"request_id": request_id})
-    (begun,) = transaction.fetch_all("begin_generation", {"request_id": request_id})
+    generation = {"request_id": request_id, "is_counted": daily_images is not None}
+    (begun,) = transaction.fetch_all("begin_generation", generation)
     return begun
 
 

@@ -278,6 +278,7 @@ def _outcome(image: Row) -> ImageOutcome:
         error=image["error_message"],
         bytes_before=image["bytes_before"],
         bytes_after=image["bytes_after"],
+        is_reused=image["reused"] is not None,
     )
 
 

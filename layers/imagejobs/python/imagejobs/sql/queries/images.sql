@@ -43,7 +43,18 @@ SET attempt = attempt + (lease_token IS DISTINCT FROM %(token)s)::int,
 FROM chosen, job_request AS job
 WHERE image.image_id = chosen.image_id AND job.request_id = image.request_id
 RETURNING image.image_id, image.request_id, image.row_number, image.position, image.source_url, image.attempt,
-          image.crashes, image.lease_token, job.options, job.cancelled_at IS NOT NULL AS cancelled;
+          image.crashes, image.lease_token, job.owner, job.options, job.cancelled_at IS NOT NULL AS cancelled;
+
+-- list_known_urls --
+-- Of the URLs, by their keys, those that were downloaded and compressed before, as they were the last time.
+SELECT wanted.url_key, known.image_id, known.content_key, known.etag, known.last_modified,
+       coalesce(known.validated_url, known.source_url) AS validated_url
+FROM unnest(%(url_keys)s::uuid[]) AS wanted (url_key) CROSS JOIN LATERAL (
+    SELECT * FROM compressed_images AS image WHERE image.url_key = wanted.url_key ORDER BY created_at DESC LIMIT 1
+) AS known;
+
+-- find_known_content --
+SELECT image_id FROM compressed_images WHERE content_key = %(content_key)s LIMIT 1;
 
 -- renew_leases --
 UPDATE compressed_images AS image SET leased_until = now() + make_interval(secs => %(lease_seconds)s)
@@ -84,18 +95,48 @@ WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(finished)s) AS f (
         image_id uuid, lease_token uuid, status text, error_code text, error_message text, image_url text, object_key text,
         format text, outcome text, width int, height int, bytes_before bigint, bytes_after bigint,
-        encoder text, encoder_quality int, cpu_ms int, score float8, content text)
+        encoder text, encoder_quality int, cpu_ms int, score float8, content text,
+        url_key uuid, content_key uuid, etag text, last_modified text, validated_url text)
 ), terminal AS (
     UPDATE compressed_images AS image
     SET status = f.status, error_code = f.error_code, error_message = f.error_message, image_url = f.image_url,
         object_key = f.object_key, format = f.format, outcome = f.outcome, width = f.width, height = f.height,
         bytes_before = f.bytes_before, bytes_after = f.bytes_after, encoder = f.encoder,
         encoder_quality = f.encoder_quality, cpu_ms = f.cpu_ms, score = f.score, content = f.content,
-        lease_token = NULL, leased_until = NULL
+        url_key = f.url_key, content_key = f.content_key, etag = f.etag, last_modified = f.last_modified,
+        validated_url = f.validated_url, lease_token = NULL, leased_until = NULL
     FROM finished AS f
     WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = f.lease_token
     RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after, image.cpu_ms,
-              image.error_code
+              image.error_code, image.reused
+), {count_terminal}
+
+-- reuse_images --
+-- The same for images that become what others, their sources, became. A source is kept from being deleted until the
+-- commit; one that is gone, or is about to be, leaves its image as it is.
+WITH source AS MATERIALIZED (
+    SELECT r.image_id AS to_image_id, r.lease_token AS to_lease_token, r.reused AS reused_as, r.url_key AS to_url_key,
+           r.content_key AS to_content_key, r.etag AS to_etag, r.last_modified AS to_last_modified,
+           r.validated_url AS to_validated_url, image.*
+    FROM jsonb_to_recordset(%(reused)s) AS r (
+        image_id uuid, lease_token uuid, source_id uuid, reused text,
+        url_key uuid, content_key uuid, etag text, last_modified text, validated_url text)
+    JOIN compressed_images AS image ON image.image_id = r.source_id
+    WHERE image.status = 'COMPLETED'
+    FOR SHARE OF image SKIP LOCKED
+), terminal AS (
+    UPDATE compressed_images AS image
+    SET status = 'COMPLETED', image_url = source.image_url, object_key = source.object_key, format = source.format,
+        outcome = source.outcome, width = source.width, height = source.height, bytes_before = source.bytes_before,
+        bytes_after = source.bytes_after, encoder = source.encoder, encoder_quality = source.encoder_quality,
+        cpu_ms = 0, score = source.score, content = source.content, reused = source.reused_as,
+        url_key = source.to_url_key, content_key = source.to_content_key, etag = source.to_etag,
+        last_modified = source.to_last_modified, validated_url = source.to_validated_url,
+        lease_token = NULL, leased_until = NULL
+    FROM source
+    WHERE image.image_id = source.to_image_id AND image.status = 'PENDING' AND image.lease_token = source.to_lease_token
+    RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after, image.cpu_ms,
+              image.error_code, image.reused
 ), {count_terminal}
 
 -- finish_repeated_urls --
@@ -110,7 +151,7 @@ WITH {named_images}, waiting AS MATERIALIZED (
         image_url = same.image_url, object_key = same.object_key, format = same.format, outcome = same.outcome,
         width = same.width, height = same.height, bytes_before = same.bytes_before, bytes_after = same.bytes_after,
         encoder = same.encoder, encoder_quality = same.encoder_quality, score = same.score, content = same.content,
-        cpu_ms = CASE same.status WHEN 'COMPLETED' THEN 0 END
+        reused = same.reused, cpu_ms = CASE same.status WHEN 'COMPLETED' THEN 0 END
     FROM waiting CROSS JOIN LATERAL (
         SELECT * FROM compressed_images AS first
         WHERE (first.request_id, first.row_number, first.position)
@@ -120,7 +161,7 @@ WITH {named_images}, waiting AS MATERIALIZED (
     ) AS same
     WHERE image.image_id = waiting.image_id AND image.status = 'PENDING'
     RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after, image.cpu_ms,
-              image.error_code
+              image.error_code, image.reused
 ), {count_terminal}
 
 -- fail_images --
@@ -131,7 +172,7 @@ WITH terminal AS (
         lease_token = NULL, leased_until = NULL
     WHERE request_id = %(request_id)s AND row_number = coalesce(%(row_number)s, row_number) AND status = 'PENDING'
       AND (leased_until IS NULL OR leased_until < now())
-    RETURNING request_id, status, outcome, bytes_before, bytes_after, cpu_ms, error_code
+    RETURNING request_id, status, outcome, bytes_before, bytes_after, cpu_ms, error_code, reused
 ), {count_terminal}
 
 -- named_images --
@@ -158,6 +199,7 @@ tally AS (
            count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
            count(*) FILTER (WHERE status = 'FAILED') AS failed,
            count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged,
+           count(reused) AS reused,
            coalesce(sum(bytes_before) FILTER (WHERE status = 'COMPLETED'), 0) AS before,
            coalesce(sum(bytes_after) FILTER (WHERE status = 'COMPLETED'), 0) AS after,
            coalesce(sum(cpu_ms), 0) AS cpu_ms
@@ -169,6 +211,7 @@ UPDATE job_request AS job
 SET images_completed = images_completed + tally.completed,
     images_failed = images_failed + tally.failed,
     images_unchanged = images_unchanged + tally.unchanged,
+    images_reused = images_reused + tally.reused,
     bytes_before = job.bytes_before + tally.before,
     bytes_after = job.bytes_after + tally.after,
     completion_percentage =
@@ -184,11 +227,17 @@ RETURNING tally.*, (
           WHERE terminal.request_id = job.request_id AND status = 'FAILED' GROUP BY error_code) AS by_code) AS failures;
 
 -- list_named_objects --
--- Of the objects named, those that are an image's.
-SELECT image.object_key FROM compressed_images AS image
-JOIN jsonb_to_recordset(%(objects)s) AS listed (row_number int, position int, object_key text)
-  USING (row_number, position, object_key)
-WHERE image.request_id = %(request_id)s;
+-- Of the objects named, those that are an image's: the one that each was made for, or others that share it.
+SELECT listed.object_key
+FROM jsonb_to_recordset(%(objects)s) AS listed (row_number int, position int, object_key text)
+WHERE EXISTS (
+    SELECT FROM compressed_images AS image
+    WHERE image.request_id = %(request_id)s AND image.row_number = listed.row_number
+      AND image.position = listed.position AND image.object_key = listed.object_key
+) OR EXISTS (
+    SELECT FROM compressed_images AS image
+    WHERE image.object_key = listed.object_key AND (image.reused IS NOT NULL OR image.same_as_row_number IS NOT NULL)
+);
 
 -- has_strays --
 -- Only an image whose lease ended otherwise than with its outcome can have left an object behind.
@@ -205,7 +254,7 @@ WHERE request_id = %(request_id)s AND status = 'FAILED';
 -- list_images --
 -- Keyset paging over the unique index, or that of the status asked for; NULL for all.
 SELECT image_id, row_number, position, product_name, source_url, image_url, status, error_code, error_message,
-       format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content
+       format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content, reused
 FROM compressed_images
 WHERE request_id = %(request_id)s AND (row_number, position) > (%(after_row)s, %(after_position)s)
   AND (%(status)s IS NULL OR status = %(status)s)

@@ -115,14 +115,21 @@ SELECT request_id, generation FROM job_request
 WHERE request_id = ANY(%(request_ids)s::uuid[]) ORDER BY request_id FOR UPDATE;
 
 -- close_job --
-WITH closed AS (
-    UPDATE job_request
-    SET status = %(status)s, error_message = coalesce(error_message, %(error_message)s),
-        completion_percentage = 100,
-        result_key = %(result_key)s, result_version = %(result_version)s, updated_at = now()
+-- With it, the images that were reused are given back to their caller's day.
+WITH open AS (
+    SELECT request_id, owner, counted_on, images_reused - images_credited AS credit FROM job_request
     WHERE request_id = %(request_id)s AND generation = %(generation)s
-      AND finalizable_at IS NOT NULL AND status IN ('PENDING', 'PROCESSING')
-    RETURNING request_id, generation, status, error_message
+      AND finalizable_at IS NOT NULL AND status IN ('PENDING', 'PROCESSING') FOR UPDATE
+), closed AS (
+    UPDATE job_request AS job
+    SET status = %(status)s, error_message = coalesce(error_message, %(error_message)s),
+        completion_percentage = 100, images_credited = images_reused,
+        result_key = %(result_key)s, result_version = %(result_version)s, updated_at = now()
+    FROM open WHERE job.request_id = open.request_id
+    RETURNING job.request_id, job.generation, job.status, job.error_message
+), credited AS (
+    UPDATE caller_usage AS used SET images = greatest(0, used.images - open.credit)
+    FROM open WHERE used.owner = open.owner AND used.day = open.counted_on AND open.credit > 0
 )
 INSERT INTO job_outcome (request_id, generation, status, error_message) SELECT * FROM closed;
 
@@ -195,7 +202,8 @@ SET generation = generation + 1, status = 'PROCESSING', completion_percentage = 
     rows_sent = CASE WHEN images_failed > 0 THEN 0 ELSE rows_total END, fan_out_attempt = 0,
     fan_out_token = NULL, fan_out_leased_until = NULL,
     finalizable_at = CASE WHEN images_failed = 0 THEN now() END, settled_at = NULL,
-    finalizer_run = 1, first_attempt = 1, updated_at = now()
+    finalizer_run = 1, first_attempt = 1, updated_at = now(),
+    counted_on = CASE WHEN %(is_counted)s THEN (now() AT TIME ZONE 'UTC')::date END
 WHERE request_id = %(request_id)s
 RETURNING *;
 
