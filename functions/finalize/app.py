@@ -22,6 +22,7 @@ def closer() -> Closer:
         bucket=Bucket.from_environment(),
         api_base_url=required("API_BASE_URL"),
         webhook_time_scale=float(required("WEBHOOK_TIME_SCALE")),
+        compress_concurrency=int(required("COMPRESS_CONCURRENCY")),
     )
 
 

@@ -248,7 +248,7 @@ def test_after_an_exception_the_connection_is_good_for_more(database, connect):
 SECRET_URL = "https://shop.example/a.jpg?token=s3cret"
 
 
-WITHOUT_KEY = {"idempotency_key": None, "upload_sha256": None}
+WITHOUT_KEY = {"idempotency_key": None, "upload_sha256": None, "dry_run": False}
 
 
 def break_check(transaction):

@@ -308,7 +308,7 @@ class World:
         codec: Any = SimpleNamespace(  # the real one, without its own process
             start=lambda _: None, compress=lambda body, options, _deadline: image.compress(body, options)
         )
-        closer, sender = Closer(database, bucket, "https://api.example", 1.0), Sender(bucket, fetcher, callers)
+        closer, sender = Closer(database, bucket, "https://api.example", 1.0, 2), Sender(bucket, fetcher, callers)
         self.bucket = bucket
         self.control = Control(database, uploads, finalizer)
         self._queues = {UPLOADS: uploads, ROWS: rows}

@@ -19,7 +19,7 @@ DEFAULTS = CompressionOptions()
 def image(position: int = 1, **changes: object) -> dict[str, object]:
     """A row of `compressed_images` that a preflight has looked at."""
     columns = {"format": "jpeg", "width": 1_500, "height": 1_150, "bytes_before": 472_000}
-    return {"row_number": 1, "position": position, "error_code": None, "same_as_row_number": None, **columns, **changes}
+    return {"row_number": 1, "position": position, "error_code": None, "same_as_row_number": None, "reused": None, **columns, **changes}
 
 
 def failed(code: str) -> dict[str, object]:
@@ -81,8 +81,8 @@ def test_what_is_coded_without_loss_knows_no_quality():
 def test_a_repeated_url_has_its_bytes_and_costs_nothing_again():
     once, twice = Estimate(DEFAULTS), Estimate(DEFAULTS)
     for estimate in (once, twice):
-        estimate.add(JPEG, is_repeated=False)
-    twice.add(JPEG, is_repeated=True)
+        estimate.add(JPEG, is_free=False)
+    twice.add(JPEG, is_free=True)
     assert twice.bytes_after == pytest.approx(2 * once.bytes_after, abs=1)
     assert (twice.seconds(1, 4), twice.usd(1)) == (once.seconds(1, 4), once.usd(1))
 
@@ -90,7 +90,7 @@ def test_a_repeated_url_has_its_bytes_and_costs_nothing_again():
 def test_time_is_shared_out_over_as_many_workers_as_have_a_batch():
     estimate = Estimate(CompressionOptions(min_quality=90))
     for _ in range(150):
-        estimate.add(JPEG, is_repeated=False)
+        estimate.add(JPEG, is_free=False)
     work_seconds = 150 * billed_ms(JPEG, CompressionOptions(min_quality=90)) / 1000
     fixed = JOB_SECONDS + 150 * ROW_MS / 1000
     for concurrency, at_once in ((1, 1), (2, 2), (40, 3)):
@@ -102,6 +102,7 @@ def test_a_sheet_without_an_image_still_takes_a_moment():
         "rows": 3,
         "images": 0,
         "images_failed_by_code": {},
+        "images_reused": 0,
         "duplicates": 0,
         "warnings": {"small": 0, "large": 0},
         "bytes_before": 0,
@@ -114,7 +115,7 @@ def test_a_summary_counts_formats_failures_repeats_and_warnings():
     summary = Summary(DEFAULTS)
     for each in (
         image(),
-        image(same_as_row_number=1),
+        image(same_as_row_number=1, reused="not_modified"),
         image(format="png", width=100, bytes_before=1_000),
         failed("origin_refused"),
         failed("origin_refused"),
@@ -128,6 +129,7 @@ def test_a_summary_counts_formats_failures_repeats_and_warnings():
         "rows": 4,
         "images": 6,
         "images_failed_by_code": {"origin_refused": 2, "image_too_large": 1},
+        "images_reused": 1,
         "duplicates": 1,
         "warnings": {"small": 1, "large": 0},
         "bytes_before": 945_000,

@@ -137,11 +137,11 @@ class Estimate:
         self._bytes_stored = 0.0
         self._work_ms = 0.0
 
-    def add(self, seen: Seen, *, is_repeated: bool) -> None:
-        """Count an image; one whose URL stands earlier in the sheet has its bytes, and costs nothing."""
+    def add(self, seen: Seen, *, is_free: bool) -> None:
+        """Count an image; one that becomes what another became has its bytes, and costs nothing."""
         after = bytes_after(seen, self._options)
         self._bytes_after += after
-        if not is_repeated:
+        if not is_free:
             self._images += 1
             self._bytes_before += seen.bytes
             self._bytes_stored += after

@@ -40,12 +40,14 @@ class Drop:
         owner: The caller that dropped files belong to.
         options: How to compress, as fields.
         webhook_url: Where the job reports, if anywhere.
+        dry_run: Whether its images are only looked at.
     """
 
     source: ObjectVersion
     owner: str
     options: Mapping[str, str]
     webhook_url: str | None
+    dry_run: bool = False
 
 
 def owned_job(database: Database, owner: str, request_id: UUID) -> Row:
@@ -81,6 +83,7 @@ def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
         "source_key": drop.source.key,
         "source_version": drop.source.version,
         "options": Json(dict(drop.options)),
+        "dry_run": drop.dry_run,
         "webhook_url": drop.webhook_url,
         "idempotency_key": None,
         "upload_sha256": None,
@@ -179,6 +182,8 @@ def job_document(job: Mapping[str, Any], base_url: str) -> dict[str, Any]:
         "error_message": job["error_message"],
         "generation": job["generation"],
         **totals(job),
+        "dry_run": job["dry_run"],
+        "preflight": job["preflight"],
         "result_url": result_url(base_url, job),
     }
 

@@ -42,6 +42,7 @@ class Summary:
     def __init__(self, options: CompressionOptions) -> None:
         self._images = 0
         self._repeated = 0
+        self._reused = 0
         self._failures: Counter[str] = Counter()
         self._warnings: Counter[str] = Counter()
         self._images_by_format: Counter[str] = Counter()
@@ -56,11 +57,13 @@ class Summary:
         if image["error_code"]:
             self._failures[image["error_code"]] += 1
             return
+        is_reused = image["reused"] is not None
+        self._reused += is_reused
         seen = seen_of(image)
         self._images_by_format[seen.format] += 1
         self._bytes_by_format[seen.format] += seen.bytes
         self._warnings.update(warnings_of(seen).keys())
-        self._estimate.add(seen, is_repeated=is_repeated)
+        self._estimate.add(seen, is_free=is_repeated or is_reused)
 
     def document(self, rows: int, concurrency: int) -> dict[str, Any]:
         """As the status and the webhook have it.
@@ -73,6 +76,7 @@ class Summary:
             "rows": rows,
             "images": self._images,
             "images_failed_by_code": dict(self._failures),
+            "images_reused": self._reused,
             "duplicates": self._repeated,
             "warnings": {kind: self._warnings[kind] for kind in (SMALL, LARGE)},
             "bytes_before": self._bytes_by_format.total(),

@@ -94,7 +94,7 @@ def _retry(owner: str, request_id: UUID, daily_images: int | None, transaction: 
     if not job["images_failed"] and job["result_key"] and not job["cancelled_at"]:
         raise NothingToRetry("None of the job's images failed; see the finished CSV for rows that name no image.")
     if daily_images is not None:
-        reserve_images(transaction, owner, daily_images, job["images_failed"])
+        reserve_images(transaction, owner, daily_images, job["images_failed"], dry_run=job["dry_run"])
     transaction.execute("retry_images", {"request_id": request_id})
     generation = {"request_id": request_id, "is_counted": daily_images is not None}
     (begun,) = transaction.fetch_all("begin_generation", generation)

@@ -11,6 +11,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from psycopg2.extras import Json
+
 from imagejobs.bucket import (
     DROP_PREFIX,
     IMAGE_PREFIX,
@@ -25,6 +27,8 @@ from imagejobs.errors import ImageAbandoned, JobCancelled
 from imagejobs.jobs import CANCELLED_MESSAGE, TERMINAL, event_id, image_place, result_url, totals
 from imagejobs.limits import SHEET_LIMITS
 from imagejobs.metrics import Metric, emit
+from imagejobs.options import CompressionOptions
+from imagejobs.preflight import Summary
 from imagejobs.result_sheet import ImageOutcome, write_result
 from imagejobs.sheet import SheetRow, read_sheet
 from imagejobs.webhook import judge, next_delay_seconds
@@ -50,12 +54,14 @@ class Closer:
         bucket: Where the CSV lies and the result goes.
         api_base_url: Public URL of the API, without a slash at its end.
         webhook_time_scale: Multiplies every delay of the retry schedule.
+        compress_concurrency: Environments of `compress` that the stack may run at once.
     """
 
     database: Database
     bucket: Bucket
     api_base_url: str
     webhook_time_scale: float
+    compress_concurrency: int
 
     def run(self, step: str, state: Mapping[str, Any]) -> dict[str, Any]:
         """Run one step of the state machine by its name.
@@ -72,18 +78,19 @@ class Closer:
         return steps[step](state)
 
     def write_result(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Store the finished CSV, or why there is none; its key and version, and no error."""
+        """Store the finished CSV, or why there is none; its key and version, a dry run's summary, and no error."""
         job = self._job(state)
         if not _is_open(job, state):
-            return _stored_result(job)
+            return _result(job["result_key"], job["result_version"])
         key = _result_key(job["source_key"])
         if not job["rows_total"]:  # the sheet was refused; one that was read has a row
             reason = {"request_id": str(job["request_id"]), "status": "FAILED", "message": job["error_message"]}
             self.bucket.put(f"{key}.error.json", json.dumps(reason).encode(), "application/json")
-            return {"result_key": None, "result_version": None, "error_message": None}
-        version = self.bucket.put_parts(key, self._finished_csv(job), "text/csv; charset=utf-8")
+            return _result(None, None)
+        summary = Summary(CompressionOptions.from_fields(job["options"])) if job["dry_run"] else None
+        version = self.bucket.put_parts(key, self._finished_csv(job, summary), "text/csv; charset=utf-8")
         self.bucket.delete(f"{key}.error.json")  # of an earlier file of the same name
-        return {"result_key": key, "result_version": version, "error_message": None}
+        return _result(key, version, summary.document(job["rows_total"], self.compress_concurrency) if summary else None)
 
     def remove_strays(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Delete what workers that died have stored and no image names; the number of such versions."""
@@ -108,6 +115,7 @@ class Closer:
             "result_version": result["result_version"],
             "status": "FAILED" if message else "COMPLETED",
             "error_message": message,
+            "preflight": Json(result["preflight"]) if result.get("preflight") else None,
         }
         if self.database.execute("close_job", closing):
             emit({Metric.JOBS_FAILED if message else Metric.JOBS_COMPLETED: 1}, **_identity(state))
@@ -170,6 +178,8 @@ class Closer:
             "status": job["status"],
             "message": _webhook_message(job),
             **totals(job),
+            "dry_run": job["dry_run"],
+            "preflight": job["preflight"],
             "result_url": result_url(self.api_base_url, job),
         }
         return {
@@ -179,7 +189,7 @@ class Closer:
             "body": json.dumps(body),
         }
 
-    def _finished_csv(self, job: Row) -> Iterator[bytes]:
+    def _finished_csv(self, job: Row, summary: Summary | None) -> Iterator[bytes]:
         with self.bucket.open(ObjectVersion(job["source_key"], job["source_version"])) as stream:
             sheet = read_sheet(stream, SHEET_LIMITS)
             rows = _with_outcomes(iter(sheet), self._images(job["request_id"]))
@@ -243,8 +253,8 @@ def _is_open(job: Row, state: Mapping[str, Any]) -> bool:
     return job["generation"] == state["generation"] and job["status"] not in TERMINAL
 
 
-def _stored_result(job: Row) -> dict[str, Any]:
-    return {"result_key": job["result_key"], "result_version": job["result_version"], "error_message": None}
+def _result(key: str | None, version: str | None, preflight: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"result_key": key, "result_version": version, "error_message": None, "preflight": preflight}
 
 
 def _identity(state: Mapping[str, Any]) -> dict[str, Any]:

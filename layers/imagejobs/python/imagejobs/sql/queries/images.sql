@@ -43,7 +43,8 @@ SET attempt = attempt + (lease_token IS DISTINCT FROM %(token)s)::int,
 FROM chosen, job_request AS job
 WHERE image.image_id = chosen.image_id AND job.request_id = image.request_id
 RETURNING image.image_id, image.request_id, image.row_number, image.position, image.source_url, image.attempt,
-          image.crashes, image.lease_token, job.owner, job.options, job.cancelled_at IS NOT NULL AS cancelled;
+          image.crashes, image.lease_token, job.owner, job.options, job.dry_run,
+          job.cancelled_at IS NOT NULL AS cancelled;
 
 -- list_known_urls --
 -- Of the URLs, by their keys, those that were downloaded and compressed before, as they were the last time.
@@ -95,7 +96,7 @@ WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(finished)s) AS f (
         image_id uuid, lease_token uuid, status text, error_code text, error_message text, image_url text, object_key text,
         format text, outcome text, width int, height int, bytes_before bigint, bytes_after bigint,
-        encoder text, encoder_quality int, cpu_ms int, score float8, content text,
+        encoder text, encoder_quality int, cpu_ms int, score float8, content text, reused text,
         url_key uuid, content_key uuid, etag text, last_modified text, validated_url text)
 ), terminal AS (
     UPDATE compressed_images AS image
@@ -103,7 +104,7 @@ WITH finished AS (
         object_key = f.object_key, format = f.format, outcome = f.outcome, width = f.width, height = f.height,
         bytes_before = f.bytes_before, bytes_after = f.bytes_after, encoder = f.encoder,
         encoder_quality = f.encoder_quality, cpu_ms = f.cpu_ms, score = f.score, content = f.content,
-        url_key = f.url_key, content_key = f.content_key, etag = f.etag, last_modified = f.last_modified,
+        reused = f.reused, url_key = f.url_key, content_key = f.content_key, etag = f.etag, last_modified = f.last_modified,
         validated_url = f.validated_url, lease_token = NULL, leased_until = NULL
     FROM finished AS f
     WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = f.lease_token
@@ -151,7 +152,7 @@ WITH {named_images}, waiting AS MATERIALIZED (
         image_url = same.image_url, object_key = same.object_key, format = same.format, outcome = same.outcome,
         width = same.width, height = same.height, bytes_before = same.bytes_before, bytes_after = same.bytes_after,
         encoder = same.encoder, encoder_quality = same.encoder_quality, score = same.score, content = same.content,
-        reused = same.reused, cpu_ms = CASE same.status WHEN 'COMPLETED' THEN 0 END
+        reused = same.reused, cpu_ms = CASE WHEN same.bytes_after IS NOT NULL THEN 0 END
     FROM waiting CROSS JOIN LATERAL (
         SELECT * FROM compressed_images AS first
         WHERE (first.request_id, first.row_number, first.position)
@@ -221,7 +222,7 @@ SET images_completed = images_completed + tally.completed,
         WHEN images_completed + images_failed + tally.completed + tally.failed = images_total THEN now() END),
     updated_at = now()
 FROM tally JOIN locked USING (request_id) WHERE job.request_id = tally.request_id
-RETURNING tally.*, (
+RETURNING tally.*, job.dry_run, (
     SELECT jsonb_object_agg(error_code, images)
     FROM (SELECT error_code, count(*) AS images FROM terminal
           WHERE terminal.request_id = job.request_id AND status = 'FAILED' GROUP BY error_code) AS by_code) AS failures;
@@ -254,7 +255,8 @@ WHERE request_id = %(request_id)s AND status = 'FAILED';
 -- list_images --
 -- Keyset paging over the unique index, or that of the status asked for; NULL for all.
 SELECT image_id, row_number, position, product_name, source_url, image_url, status, error_code, error_message,
-       format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content, reused
+       format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content, reused,
+       same_as_row_number, same_as_position
 FROM compressed_images
 WHERE request_id = %(request_id)s AND (row_number, position) > (%(after_row)s, %(after_position)s)
   AND (%(status)s IS NULL OR status = %(status)s)
