@@ -96,6 +96,7 @@ clean: ## Forget the state of `make run`
 lock: $(DEV) ## Pin the newest versions that the files *.in of requirements and layers allow
 	$(COMPILE) requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) requirements/local.in -c requirements/dev.txt -o requirements/local.txt
+	$(COMPILE) requirements/cli.in -c requirements/dev.txt -o requirements/cli.txt
 	$(COMPILE) requirements/checkov.in -o requirements/checkov.txt
 	$(COMPILE) layers/dependencies/requirements.in -c requirements/dev.txt -o layers/dependencies/requirements.txt
 	$(COMPILE) layers/codecs/requirements.in -c requirements/dev.txt -o layers/codecs/requirements.txt $(UNUSED)

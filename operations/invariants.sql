@@ -41,6 +41,17 @@ WHERE job.rows_total IS NOT NULL
   AND (job.images_total, job.rows_total, job.rows_staged)
       IS DISTINCT FROM (coalesce(staged.images, 0), coalesce(staged.rows, 0) + job.rows_failed, job.rows_total);
 
+-- job_events --
+-- A job's events do not number its images from 1 on without a gap.
+SELECT job.request_id,
+       format('the job says %s; there are %s, the last is number %s', job.event_count, event.images, event.last) AS detail
+FROM job_request AS job
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(cardinality(image_ids)), 0) AS images, coalesce(max(last_number), 0) AS last
+    FROM job_event WHERE request_id = job.request_id
+) AS event ON true
+WHERE (event.images, event.last) <> (job.event_count, job.event_count);
+
 -- job_done --
 -- A job counts as done while an image of it is not, or the other way round.
 SELECT request_id,
@@ -143,7 +154,7 @@ WHERE job.settled_at IS NOT NULL AND job.webhook_url IS NOT NULL
 
 -- stuck --
 -- Work stands still: a job done and not closed, closed and not settled, or with work left that nobody has begun.
--- While anybody works at all, a job may be waiting its turn; a CSV that never arrived is waited for an hour.
+-- While anybody works at all, a job may be waiting its turn; a CSV that never arrived is waited for two hours.
 WITH long_ago AS (
     SELECT now() - interval '1 minute'
            * coalesce(nullif(current_setting('imagejobs.stuck_after_minutes', true), '')::float, 10) AS moment
@@ -175,5 +186,5 @@ CROSS JOIN LATERAL (
     FROM compressed_images AS image WHERE image.request_id = job.request_id AND image.status = 'PENDING'
 ) AS moved
 WHERE job.finalizable_at IS NULL AND NOT busy.anybody
-  AND moved.moment < long_ago.moment - CASE WHEN job.source_version IS NULL THEN interval '1 hour'
+  AND moved.moment < long_ago.moment - CASE WHEN job.source_version IS NULL THEN interval '2 hours'
                                             ELSE interval '0' END;

@@ -112,32 +112,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         target = Target.deployed(options.stack_name) if options.stack_name else Target.local(options.stack)
-        print(_run(Book(target.secretsmanager(), target.names["callers_secret_arn"]), options))
+        document, words = _run(Book(target.secretsmanager(), target.names["callers_secret_arn"]), options)
     except Refused as error:
         print(error, file=sys.stderr)
         return 1
     except (TargetUnknown, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 2
+    print(json.dumps(document) if options.json else words)
     return 0
 
 
-def _run(book: Book, options: argparse.Namespace) -> str:
+def _run(book: Book, options: argparse.Namespace) -> tuple[object, str]:
+    """Do what was asked for; what came of it, as a JSON document and in words."""
     if options.command == "create":
         token, webhook_secret = book.create(options.name, options.daily_images, options.requests_per_minute)
-        return f"Token:          {token}\nWebhook secret: {webhook_secret}\nNeither is shown again."
+        shown = {"token": token, "webhook_secret": webhook_secret}
+        return shown, f"Token:          {token}\nWebhook secret: {webhook_secret}\nNeither is shown again."
     if options.command == "rotate-secret":
         webhook_secret = book.rotate_secret(options.id)
-        return f"Webhook secret: {webhook_secret}\nIt is not shown again. The one before is valid until the next one."
+        words = "It is not shown again. The one before is valid until the next one."
+        return {"webhook_secret": webhook_secret}, f"Webhook secret: {webhook_secret}\n{words}"
     if options.command == "revoke":
-        return f"A token of {book.revoke(options.id)['name']} is revoked; within a minute it is let in nowhere."
-    return "\n".join(map(_described, book.entries())) or "Nobody may call yet: create a token."
+        entry = book.revoke(options.id)
+        return _summary(entry), f"A token of {entry['name']} is revoked; within a minute it is let in nowhere."
+    summaries = [_summary(entry) for entry in book.entries()]
+    return summaries, "\n".join(map(_described, summaries)) or "Nobody may call yet: create a token."
 
 
-def _described(entry: Entry) -> str:
-    limits = f"{entry['daily_images']:,} images a day, {entry['requests_per_minute']:,} requests a minute"
-    made = entry.get("created_at", "by hand")
-    return f"{_id(entry)}  {entry['name']}: {limits}, webhook secrets: {len(entry['webhook_secrets'])}, made {made}"
+def _summary(entry: Entry) -> Entry:
+    """What may be shown of a token at any time."""
+    return {
+        "id": _id(entry),
+        "name": entry["name"],
+        "daily_images": entry["daily_images"],
+        "requests_per_minute": entry["requests_per_minute"],
+        "webhook_secrets": len(entry["webhook_secrets"]),
+        "created_at": entry.get("created_at"),
+    }
+
+
+def _described(summary: Entry) -> str:
+    limits = f"{summary['daily_images']:,} images a day, {summary['requests_per_minute']:,} requests a minute"
+    made = summary["created_at"] or "by hand"
+    return f"{summary['id']}  {summary['name']}: {limits}, webhook secrets: {summary['webhook_secrets']}, made {made}"
 
 
 def _id(entry: Entry) -> str:
@@ -156,6 +174,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m operations.tokens", description=__doc__)
     parser.add_argument("--stack", type=Path, default=STACK_FILE, help="stack.json of a local stack (%(default)s)")
     parser.add_argument("--stack-name", help="of a deployed CloudFormation stack, found with AWS's own environment")
+    parser.add_argument("--json", action="store_true", help="for scripts")
     commands = parser.add_subparsers(dest="command", required=True)
     create = commands.add_parser("create", help="a new caller, or another token of one")
     create.add_argument("name")

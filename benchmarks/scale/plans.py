@@ -41,7 +41,8 @@ INSERT_OLDER_JOBS = """
 INSERT INTO job_request (request_id, owner, source_key, source_version, status, completion_percentage, rows_total,
                          images_total, finalizable_at, settled_at, created_at, updated_at)
 SELECT gen_random_uuid(), 'bench', 'drop/' || n || '.csv', '1', 'COMPLETED', 100, 0, 0, moment, moment, moment, moment
-FROM generate_series(1, %(jobs)s) AS n, LATERAL (SELECT now() - interval '2 days' - n * interval '1 minute' AS moment) AS way
+FROM generate_series(1, %(jobs)s) AS n,
+     LATERAL (SELECT now() - interval '2 days' - n * interval '1 minute' AS moment) AS way
 """
 INSERT_IMAGES = """
 INSERT INTO compressed_images (request_id, row_number, position, product_name, source_url, status, attempt, image_url,
@@ -54,6 +55,11 @@ SELECT %(request_id)s, n, 1, 'Product ' || n, 'https://cdn.shop.example/pictures
        CASE WHEN done THEN 'jpeg' END, CASE WHEN done THEN 'smaller' END, CASE WHEN done THEN 1200 END,
        CASE WHEN done THEN 1400 END, CASE WHEN done THEN 512000 END, CASE WHEN done THEN 204800 END
 FROM generate_series(1, %(rows)s) AS n, LATERAL (SELECT n <= %(done)s AS done) AS way
+"""
+INSERT_EVENTS = """
+INSERT INTO job_event (request_id, last_number, image_ids)
+SELECT request_id, max(row_number), array_agg(image_id) FROM compressed_images
+WHERE request_id = %(request_id)s AND status = 'COMPLETED' GROUP BY request_id, (row_number - 1) / 25
 """
 LEASE = """
 UPDATE compressed_images
@@ -195,6 +201,7 @@ def fill(connection: psycopg2.extensions.connection, images: int, jobs: int = JO
         lease = {"token": job.token, "done": job.done, "leased": LEASED_IMAGES, "expired": EXPIRED_IMAGES}
         cursor.execute(LEASE, {"request_id": job.request_id, **lease})
         job.leased_ids.extend(image_id for (image_id,) in cursor.fetchall())
+        cursor.execute(INSERT_EVENTS, {"request_id": job.request_id})
         cursor.execute(REPEAT, {"request_id": job.request_id, "row_numbers": list(job.repeated_rows)})
     return job
 
@@ -211,6 +218,11 @@ def questions(job: OpenJob) -> Iterator[Question]:
     newest = {"before_created_at": "infinity", "before_request_id": UUID(int=2**128 - 1), "limit": 51}
     yield Question("jobs, first page", "list_jobs", {**identity, **newest, "statuses": list(JOB_STATUSES)}, 150)
     yield Question("jobs, those that failed", "list_jobs", {**identity, **newest, "statuses": ["FAILED"]}, 50)
+
+    yield Question(
+        "events, a deep page", "list_events", {**identity, "after": max(0, job.done - 600), "limit": 500}, 2_600
+    )
+    yield Question("events, nothing new", "list_events", {**identity, "after": job.done, "limit": 500}, 20)
 
     keys = {"request_ids": [job.request_id] * BATCH_ROWS, "row_numbers": list(job.batch_rows)}
     repeated = {**keys, "row_numbers": list(job.repeated_rows)}

@@ -10,6 +10,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from imagejobs import web_page
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
 from imagejobs.destination_settings import destinations
@@ -20,6 +21,7 @@ from imagejobs.http import (
     answer,
     base_url,
     body,
+    event_start,
     openapi_yaml,
     owner,
     page_limit,
@@ -39,7 +41,7 @@ from imagejobs.usage import count_request
 logger = Logger()
 app = APIGatewayRestResolver()
 
-ANONYMOUS = frozenset({"/health", "/openapi.yaml"})
+ANONYMOUS = frozenset({"/", "/web/{version}/{file}", "/health", "/openapi.yaml"})
 
 
 @cache
@@ -75,12 +77,24 @@ def job_of(request_id: str) -> UUID:
 
 def limit_rate(resolver: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Response[str]:
     """Count the request first, but for those that anybody may send."""
-    if resolver.current_event.path not in ANONYMOUS:
+    if resolver.current_event.resource not in ANONYMOUS:
         count_request(database(), allowance(resolver.current_event))
     return next_middleware(resolver)
 
 
 app.use(middlewares=[limit_rate])
+
+
+@app.get("/")
+def page() -> Response[str]:
+    """The page for people."""
+    return web_page.page(app.current_event)
+
+
+@app.get("/web/<version>/<file>")
+def web_file(version: str, file: str) -> Response[str]:
+    """A style, module or picture of the page."""
+    return web_page.file(version, file) or no_route()
 
 
 @app.get("/health")
@@ -160,6 +174,21 @@ def images(request_id: str) -> Response[str]:
     return answer(HTTPStatus.OK, page)
 
 
+@app.get("/job/<request_id>/events")
+def events(request_id: str) -> Response[str]:
+    """The images that became terminal since the caller last asked."""
+    event, job_id = app.current_event, job_of(request_id)
+    page = look.list_events(
+        database(),
+        owner=owner(event),
+        request_id=job_id,
+        after=event_start(event),
+        limit=page_limit(event, default=100, maximum=MAX_PAGE_IMAGES),
+        base_url=base_url(event),
+    )
+    return answer(HTTPStatus.OK, page)
+
+
 @app.get("/job/<request_id>/deliveries")
 def deliveries(request_id: str) -> Response[str]:
     """The attempts at a job's webhooks."""
@@ -197,7 +226,7 @@ def redeliver(request_id: str) -> Response[str]:
 
 
 @app.not_found
-def no_route(_error: Exception) -> Response[str]:
+def no_route(_error: Exception | None = None) -> Response[str]:
     """Answer for a path that is not in the API."""
     return answer(HTTPStatus.NOT_FOUND, {"code": "route_not_found", "message": "There is no such path in this API."})
 

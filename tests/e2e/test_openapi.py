@@ -51,6 +51,7 @@ def test_answers_are_as_described(client, job):
     check(client.request("GET", f"/job/status/{request_id}"), "/job/status/{request_id}")
     check(client.request("GET", f"/job/{request_id}/images?limit=1"), "/job/{request_id}/images")
     check(client.request("GET", f"/job/{request_id}/result"), "/job/{request_id}/result")
+    check(client.request("GET", f"/job/{request_id}/events?limit=1"), "/job/{request_id}/events")
     check(client.request("GET", f"/job/{request_id}/deliveries"), "/job/{request_id}/deliveries")
     check(client.request("GET", "/jobs?limit=1"), "/jobs")
     assert accepted.headers["Location"] == f"{client.api_url}/job/status/{request_id}"

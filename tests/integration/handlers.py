@@ -272,6 +272,7 @@ def completed(image: Mapping[str, Any]) -> dict[str, Any]:
     result = {"image_url": f"https://images.example/{key}", "object_key": key, "format": "jpeg", "outcome": "smaller"}
     sizes = {"width": 40, "height": 30, "bytes_before": 1000, "bytes_after": 400}
     coding = {"encoder": "jpeg", "encoder_quality": 74, "cpu_ms": 12, "score": 81.53, "content": "photograph"}
+    coding |= {"perceptual_hash": 1 << image["row_number"]}
     return {"image_id": str(image["image_id"]), "status": "COMPLETED", **result, **sizes, **coding}
 
 

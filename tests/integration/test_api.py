@@ -423,7 +423,7 @@ def test_the_status_of_a_job_that_failed_says_why(functions, database, bucket):
     assert status["error_message"].startswith("No image could be compressed (1 failed)")
 
 
-ROUTES = ["status", "result", "images", "deliveries"]
+ROUTES = ["status", "result", "images", "events", "deliveries"]
 CONTROLS = ["retry", "cancel", "redeliver"]
 
 
@@ -670,6 +670,8 @@ BAD_PAGES = {
     ("images", "limit"): BAD_LIMITS,
     ("images", "after"): ["1", "1-", "-1", "1-2-3", "a-b", "1-2 ", "1-1000000000", "9" * 5000, ""],
     ("images", "status"): ["failed", "PROCESSING", "", "FAILED,PENDING"],
+    ("events", "limit"): BAD_LIMITS,
+    ("events", "after"): ["-1", "1-2", "a", "", " 1", "²", "9" * 16],
     ("jobs", "limit"): [*BAD_LIMITS, "101"],
     ("jobs", "after"): [
         "1",

@@ -9,6 +9,7 @@ import pytest
 from psycopg2.extras import Json
 
 from imagejobs.fetch import START_BYTES
+
 PREFLIGHT_COLUMNS = ()
 from imagejobs.steps import compress as compress_step
 from tests.integration.emf import series, sums
@@ -194,7 +195,9 @@ def test_images_that_are_looked_at_have_a_quota_of_their_own(functions, begin, w
 
 
 def test_what_would_be_reused_is_not_given_back(functions, begin, work, connect, shop):
-    query(connect, "INSERT INTO caller_usage (owner, day, images) VALUES ('shop', (now() AT TIME ZONE 'UTC')::date, 10)")
+    query(
+        connect, "INSERT INTO caller_usage (owner, day, images) VALUES ('shop', (now() AT TIME ZONE 'UTC')::date, 10)"
+    )
     real, dry = begin(shop.url("/a"), dry_run=False), begin(shop.url("/a"))
     work(real)
     work(dry)
@@ -243,7 +246,9 @@ def test_the_status_and_the_webhook_have_the_summary(functions, ended):
         assert estimate["seconds"] > 0
         assert estimate["usd"] > 0
     assert status["status"] == "COMPLETED"
-    assert told["message"] == "Preflight completed: 1 of 4 images would fail, see the finished CSV. None was compressed."
+    assert (
+        told["message"] == "Preflight completed: 1 of 4 images would fail, see the finished CSV. None was compressed."
+    )
 
 
 def test_the_finished_csv_says_it_row_by_row(database, bucket, ended):

@@ -26,7 +26,7 @@ A, B, C, D, E, F = (f"https://shop.example/{name}.jpg" for name in "abcdef")
 HOOK = "https://shop.example/hooks/images"
 API = "https://api.shop.example"
 STEPS = ["write_result", "remove_strays", "close_job", "record_attempt"]
-NEW_COLUMNS = ["Output Image Urls", "Status", "Error", "Bytes Before", "Bytes After"]
+NEW_COLUMNS = ["Output Image Urls", "Status", "Error", "Bytes Before", "Bytes After", "Images Reused"]
 
 
 @pytest.fixture(autouse=True)
@@ -99,12 +99,12 @@ def test_the_finished_csv_is_the_users_own_with_the_outcome_beside_it(functions,
     assert chairs[:5] == ["Nord", "Stühle", f"{A}, {B}", "7", "two\nlines"]
     assert chairs[5:7] == [f"{output_url(request_id, 1, 1)},", "PARTIAL"]
     assert "404" in chairs[7]
-    assert chairs[8:] == ["1000", "400"]
+    assert chairs[8:] == ["1000", "400", "0"]
     assert empty[5:7] == ["", "FAILED"]
     assert "names no image" in empty[7]
     assert formula[1] == "'=1+1"
     assert formula[4:7] == ["-5", "", "FAILED"]
-    assert lamp[5:] == [output_url(request_id, 4, 1), "COMPLETED", "", "1000", "400"]
+    assert lamp[5:] == [output_url(request_id, 4, 1), "COMPLETED", "", "1000", "400", "0"]
     assert short[:6] == ["Süd", "short", "", "", "", ""]
     assert short[6] == "FAILED"
 

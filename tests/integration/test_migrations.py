@@ -280,7 +280,7 @@ def test_a_deleted_job_takes_all_that_is_its_own_along(connect):
 
     query(connect, "DELETE FROM job_request")
 
-    assert [query(connect, f"SELECT 1 FROM {table}") for table in BELONGINGS] == [[], [], []]
+    assert [query(connect, f"SELECT 1 FROM {table}") for table in BELONGINGS] == [[]] * len(BELONGINGS)
 
 
 def test_a_new_job_is_one_that_nobody_has_worked_on(connect):
@@ -318,6 +318,10 @@ OUTCOME = """
 INSERT INTO job_outcome (request_id, generation, status)
 VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 1, 'COMPLETED');
 """
+EVENT = """
+INSERT INTO job_event (request_id, last_number, image_ids)
+VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 2, ARRAY['4f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10']::uuid[]);
+"""
 USAGE = """
 INSERT INTO caller_usage (owner, day, images) VALUES ('shop', '2026-11-22', 0);
 INSERT INTO caller_rate (owner, minute, requests) VALUES ('shop', now(), 1);
@@ -349,6 +353,12 @@ ILLEGAL = [
     ("job_request", "images_completed = 2, images_reused = 1, images_credited = 2"),
     ("job_request", "idempotency_key = 'a'"),
     ("job_request", "upload_sha256 = 'a'"),
+    ("job_request", "event_count = -1"),
+    ("job_event", "image_ids = '{}'"),
+    ("job_event", "last_number = 501, image_ids = array_fill(gen_random_uuid(), ARRAY[501])"),
+    ("job_event", "last_number = 0"),
+    ("job_request", "report_key = 'reports/a-1.html'"),
+    ("job_request", "report_version = 'v1'"),
     ("caller_usage", "images = -1"),
     ("caller_rate", "requests = 0"),
     ("job_outcome", "generation = 0"),
@@ -379,6 +389,7 @@ ILLEGAL = [
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 'NaN'"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 99.99".replace("smaller", "unchanged")),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, content = 'drawing'"),
+    ("compressed_images", "perceptual_hash = 1"),
     ("compressed_images", f"{KEYS}"),
     ("compressed_images", f"status = 'FAILED', {TOLD}, {KEYS}"),
     ("compressed_images", f"status = 'FAILED', {TOLD}, reused = 'same_content'"),
@@ -416,6 +427,8 @@ LEGAL = [
         "images_completed = 2, images_reused = 2, images_credited = 1, counted_on = NULL",
     ),
     ("job_request", "idempotency_key = 'a', upload_sha256 = 'b'"),
+    ("job_event", "last_number = 500, image_ids = array_fill(gen_random_uuid(), ARRAY[500])"),
+    ("job_request", "report_key = 'reports/a-1.html', report_version = 'v1'"),
     ("job_outcome", "generation = 2, status = 'FAILED', error_message = 'cancelled'"),
     ("compressed_images", LEASED),
     ("compressed_images", f"status = 'COMPLETED', {DONE}"),
@@ -423,7 +436,7 @@ LEGAL = [
         "compressed_images",
         f"status = 'COMPLETED', {DONE}, encoder = 'avif', cpu_ms = 5".replace("smaller", "converted"),
     ),
-    ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 75, content = 'photograph'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 75, content = 'photograph', perceptual_hash = -1"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, score = 100".replace("smaller", "unchanged")),
     ("compressed_images", f"status = 'FAILED', {TOLD}"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, reused = 'not_modified'"),
@@ -438,8 +451,8 @@ KEYED = """
 INSERT INTO job_request (request_id, owner, source_key, idempotency_key, upload_sha256)
 VALUES ('5f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 'shop', 'uploads/keyed.csv', 'key-1', 'a');
 """
-BELONGINGS = ["compressed_images", "webhook_delivery", "job_outcome"]
-EVERYTHING = JOB + IMAGE + DELIVERY + OUTCOME + USAGE
+BELONGINGS = ["compressed_images", "webhook_delivery", "job_outcome", "job_event"]
+EVERYTHING = JOB + IMAGE + DELIVERY + OUTCOME + EVENT + USAGE
 
 
 def refusals_of(connect):
@@ -484,10 +497,12 @@ def test_every_legal_state_is_let_in(connect):
         IMAGE,
         DELIVERY,
         OUTCOME,
+        EVENT,
         KEYED,
         IMAGE.replace("3f0c9e5e", "4f0c9e5e"),
         DELIVERY.replace("3f0c9e5e", "4f0c9e5e").replace("evt_1", "evt_2"),
         OUTCOME.replace("3f0c9e5e", "4f0c9e5e"),
+        EVENT.replace("3f0c9e5e", "4f0c9e5e"),
     ],
     ids=[
         "same job",
@@ -495,10 +510,12 @@ def test_every_legal_state_is_let_in(connect):
         "same image",
         "same attempt",
         "same generation",
+        "same number",
         "same key of the same owner",
         "image of no job",
         "attempt of no job",
         "outcome of no job",
+        "event of no job",
     ],
 )
 def test_no_row_comes_twice_or_without_its_job(connect, statement):

@@ -378,7 +378,7 @@ def test_what_another_worker_committed_stays(functions, shop, database, bucket, 
         columns = completed({"request_id": request_id, "row_number": 1, "position": 1, "image_id": image[0]})
         columns |= {"object_key": other, "image_url": f"https://images.example/{other}", "lease_token": str(token)}
         own = Database(connect)
-        own.transact(partial(compress_step._settle, [columns], [], [request_id]))
+        own.transact(partial(compress_step._settle, [columns], [], [], [request_id]))
         own.close()
 
     after_put(overtake)

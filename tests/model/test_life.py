@@ -19,6 +19,7 @@ GUARDS = {
         "took an image from its owner",
     ),
     "finish_images": (" AND image.lease_token = f.lease_token", "took an image from its owner"),
+    "reuse_images": (" AND image.lease_token = source.to_lease_token", "took an image from its owner"),
     "fail_images": ("AND (leased_until IS NULL OR leased_until < now())", "took an image from its owner"),
     "refuse_sheet": (
         "AND (fan_out_leased_until IS NULL OR fan_out_leased_until < now() OR fan_out_token = %(token)s)",

@@ -14,7 +14,7 @@ from operations import objects, verify
 from operations.target import OUTPUTS, Target, TargetUnknown
 from operations.verify import SHOWN, main, statements
 from tests.integration.handlers import end_images, failed, lease_row
-from tests.integration.jobs import job_of, query, sheet, upload
+from tests.integration.jobs import images_of, job_of, query, sheet, upload
 from tests.operations.jobs import HOOK, A, B, C, attempt_webhook, begun, dropped, finished, worked_off
 
 NAMES = [name for name, _, _ in statements()] + [check.__name__ for check in objects.CHECKS]
@@ -138,8 +138,13 @@ ENDED_JOB = {
         "job_counters",
         "UPDATE job_request SET images_completed = images_completed - 1, images_failed = images_failed + 1",
     ),
+    "counts a reused image that there is not": (
+        "job_counters",
+        "UPDATE job_request SET images_reused = 1, images_credited = 1",
+    ),
     "counts rows that there are not": ("job_totals", "UPDATE job_request SET rows_total = 4, rows_staged = 4"),
     "has not staged all rows": ("job_totals", "UPDATE job_request SET rows_staged = 4"),
+    "lacks an event": ("job_events", "DELETE FROM job_event WHERE last_number = 2"),
     "is below 100 %": ("job_percentage", "UPDATE job_request SET completion_percentage = 99"),
     "has no result": ("job_result", "UPDATE job_request SET result_key = NULL, result_version = NULL"),
     "was closed for a generation to come": (
@@ -199,6 +204,44 @@ def test_a_dry_run_that_lost_its_summary(target, functions, database, bucket, co
     query(connect, "UPDATE job_request SET preflight = NULL")
 
     assert violated(target) == {"dry_runs": [f"{request_id}: 0 images with the wrong outcome; summary: none"]}
+
+
+@pytest.fixture
+def reused(functions, database, bucket, connect, ended):
+    """A job whose only image is that of another."""
+    request_id = begun(functions, database, bucket, sheet(A))
+    token, (image,) = lease_row(database, request_id, 1)
+    source = min(images_of(database, ended), key=lambda each: (each["status"], each["row_number"]))
+    columns = {"image_id": str(image["image_id"]), "lease_token": str(token), "reused": "not_modified"}
+    database.execute("reuse_images", {"reused": json.dumps([{**columns, "source_id": str(source["image_id"])}])})
+    return finished(functions, database, bucket, request_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "sql"),
+    [
+        ("reused_images", "UPDATE compressed_images SET width = width + 1 WHERE reused IS NOT NULL"),
+        ("reused_credited", "UPDATE job_request SET images_credited = 0"),
+    ],
+)
+def test_a_job_that_reused_an_image_and_does_not_agree_with_itself(target, connect, reused, name, sql):
+    assert violated(target) == {}
+    query(connect, sql)
+
+    found = violated(target)
+
+    assert list(found) == [name]
+    assert [violation.split(":")[0] for violation in found[name]] == [str(reused)]
+
+
+def test_an_object_that_only_another_job_names_is_no_stray_and_must_be_there(target, bucket, connect, ended, reused):
+    query(connect, "DELETE FROM job_request WHERE request_id = %s", ended)
+    keys = stored_images(target, ended)
+    ((shared,),) = query(connect, "SELECT object_key FROM compressed_images")
+
+    assert violated(target) == {"stray_objects": [key for key in keys if key != shared]}
+    bucket.delete(shared)
+    assert violated(target)["image_objects"] == [f"{shared}: 400 bytes expected, found none"]
 
 
 def test_a_job_whose_images_are_all_done_counts_as_done(target, database, bucket, connect, opened):
@@ -312,10 +355,10 @@ def test_a_lease_that_ran_out_long_ago(target, database, connect, opened):
 
 
 def test_a_csv_that_never_arrives_is_waited_for(target, database, bucket, connect):
-    """The sweeper refuses it after an hour."""
+    """The sweeper refuses it after two hours."""
     upload(database, bucket, sheet(A))
 
-    age(connect, 69)
+    age(connect, 129)
     assert violated(target) == {}
 
     age(connect, 2)

@@ -12,6 +12,7 @@ from imagejobs.limits import MAX_UPLOAD_BYTES
 from tests.template.expansion import ROOT, logical_id
 from tests.template.python_code import handler_path, parse
 
+ANONYMOUS = {"/", "/web/{version}/{file}", "/health", "/openapi.yaml"}
 METHODS = {"get", "post", "put", "patch", "delete"}
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, synchronous request
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
@@ -113,10 +114,10 @@ def test_multipart_bodies_are_binary(expanded):
     assert expanded.the("AWS::ApiGateway::RestApi")["BinaryMediaTypes"] == ["multipart/form-data"]
 
 
-def test_every_route_asks_the_token_authorizer_but_health_and_the_description(expanded):
+def test_every_route_asks_the_token_authorizer_but_the_page_health_and_the_description(expanded):
     security = {route: operation.get("security") for route, operation in operations(expanded).items()}
 
-    assert [security.pop(("get", path)) for path in ("/health", "/openapi.yaml")] == [[{"NONE": []}]] * 2
+    assert [security.pop(("get", path)) for path in sorted(ANONYMOUS)] == [[{"NONE": []}]] * len(ANONYMOUS)
     assert security
     assert all(required == [{"BearerToken": []}] for required in security.values()), security
 

@@ -196,6 +196,8 @@ def test_functions_are_invoked_by_their_own_triggers_only(expanded):
 
     assert {(expanded.step(g["FunctionName"]), g["Principal"], g["SourceArn"]) for g in grants} == {
         ("authorize", "apigateway.amazonaws.com", api_arn("authorizers/*")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/GET/")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/GET/web/*/*")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/health")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/openapi.yaml")),
         ("api", "apigateway.amazonaws.com", api_arn("*/POST/upload")),
@@ -203,6 +205,7 @@ def test_functions_are_invoked_by_their_own_triggers_only(expanded):
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/status/*")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/result")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/images")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/events")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/deliveries")),
         ("api", "apigateway.amazonaws.com", api_arn("*/POST/job/*/retry")),
         ("api", "apigateway.amazonaws.com", api_arn("*/POST/job/*/cancel")),

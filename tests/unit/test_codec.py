@@ -276,7 +276,7 @@ def test_a_lack_of_memory_hides_no_payload(webp_with_no_room_for_coding_it_anew,
             coded(codec, with_payload)
 
 
-CODING = {"encoder": "jpeg", "encoder_quality": 74, "cpu_ms": 1, "score": None, "content": None}
+CODING = {"encoder": "jpeg", "encoder_quality": 74, "cpu_ms": 1, "score": None, "content": None, "perceptual_hash": -1}
 PICTURE = {"width": 96, "height": 64, "outcome": "smaller", **CODING}
 LIES = {
     "more JSON than any answer has": LENGTHS.pack(2_001, 0),
@@ -303,6 +303,8 @@ LIES = {
     "a score that nobody asked for": answer({**PICTURE, "score": 90.0}, b"\xff\xd8\xff"),
     "an unknown content": answer({**PICTURE, "content": "<script>"}, b"\xff\xd8\xff"),
     "a content that is a list": answer({**PICTURE, "content": ["graphic"]}, b"\xff\xd8\xff"),
+    "a hash of more bits": answer({**PICTURE, "perceptual_hash": 2**63}, b"\xff\xd8\xff"),
+    "a hash that is true": answer({**PICTURE, "perceptual_hash": True}, b"\xff\xd8\xff"),
     "a web page": answer(PICTURE, b"<script>"),
     "an unknown error": answer({"code": "origin_unavailable", "message": "Try it again."}),
     "an error with control characters": answer({"code": "image_unreadable", "message": "\x1b[2J\r\nERROR"}),

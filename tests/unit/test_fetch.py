@@ -30,9 +30,10 @@ from imagejobs.fetch import (
     REQUESTS_PER_HOST,
     Fetched,
     Fetcher,
+    Validators,
 )
 from imagejobs.settings import USER_AGENT
-from tests.unit.fetch_helpers import Origin, destinations, http_answer, origin, says, trickles
+from tests.unit.fetch_helpers import Origin, destinations, http_answer, origin, says, serves, trickles
 
 PICTURE = os.urandom(700_000)
 MAX_BYTES = 1_000_000
@@ -144,6 +145,80 @@ def test_proxies_in_the_environment_are_ignored(monkeypatch):
 
 
 # Redirects
+
+
+# Asking whether something has changed
+
+MONDAY, TUESDAY = "Mon, 23 Nov 2026 06:00:00 GMT", "Tue, 24 Nov 2026 06:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "etag", "last_modified"),
+    [
+        ({"ETag": '"a!#-~"'}, '"a!#-~"', None),
+        ({"ETag": 'W/"a"', "Last_Modified": MONDAY, "Date": TUESDAY}, 'W/"a"', None),
+        ({"ETag": '""'}, '""', None),
+        ({"ETag": "unquoted", "Last_Modified": MONDAY, "Date": TUESDAY}, None, MONDAY),
+        ({"Last_Modified": MONDAY, "Date": MONDAY.replace("06:00:00", "06:00:01")}, None, MONDAY),
+    ],
+)
+def test_validators_that_may_be_relied_on_come_with_the_picture(headers, etag, last_modified):
+    with origin(says(http_answer(b"x", **headers))) as server:
+        assert get(server).validators == Validators(server.url(), etag, last_modified)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ETag": '"a'},
+        {"ETag": '"a b"'},
+        {"ETag": '"a", "b"'},
+        {"ETag": '"' + "a" * 257 + '"'},
+        {"Last_Modified": MONDAY},
+        {"Last_Modified": MONDAY, "Date": MONDAY},
+        {"Last_Modified": TUESDAY, "Date": MONDAY},
+        {"Last_Modified": "yesterday", "Date": TUESDAY},
+        {"Last_Modified": MONDAY, "Date": "today"},
+        {"Last_Modified": f"{MONDAY}, {MONDAY}", "Date": TUESDAY},
+    ],
+    ids=str,
+)
+def test_what_is_no_validator_or_a_weak_date_is_left(headers):
+    """A date of the very second in which the answer was sent: the picture may have changed once more in it."""
+    with origin(says(http_answer(b"x", **headers))) as server:
+        assert get(server).validators is None
+
+
+def test_a_known_picture_is_asked_for_conditionally_and_its_connection_kept():
+    with origin(serves(b"x", ETag='"a"')) as server:
+        fetcher = Fetcher(destinations(server.origin))
+        first = fetcher.get(server.url(), max_bytes=MAX_BYTES, timeout_seconds=5)
+        second = fetcher.get(server.url(), max_bytes=MAX_BYTES, timeout_seconds=5, known=first.validators)
+        third = fetcher.get(server.url("/else"), max_bytes=MAX_BYTES, timeout_seconds=5, known=first.validators)
+
+    assert (second, third.body) == (None, b"x")
+    assert [request.headers.get("if-none-match") for request in server.requests] == [None, '"a"', None]
+    assert server.connections == 1
+
+
+def test_after_a_redirect_only_the_url_that_gave_the_validators_is_asked_by_them():
+    def answer(request, wire):
+        serves(b"x", ETag='"a"')(request, wire) if request.resource == "/there" else wire.sendall(redirect("/there"))
+
+    with origin(answer) as server:
+        known = get(server, "/start").validators
+        fetcher = Fetcher(destinations(server.origin))
+        assert fetcher.get(server.url("/start"), max_bytes=MAX_BYTES, timeout_seconds=5, known=known) is None
+
+    asked = [(request.resource, "if-none-match" in request.headers) for request in server.requests]
+    assert asked == [("/start", False), ("/there", False), ("/start", False), ("/there", True)]
+
+
+def test_a_304_to_one_that_knows_nothing_to_ask_by_is_final():
+    with origin(says(http_answer(status="304 Not Modified"))) as server, pytest.raises(OriginRefused, match="304"):
+        Fetcher(destinations(server.origin)).get(
+            server.url(), max_bytes=MAX_BYTES, timeout_seconds=5, known=Validators(server.url(), None, None)
+        )
 
 
 def redirect(location: str, status: str = "302 Found") -> bytes:

@@ -19,7 +19,15 @@ DEFAULTS = CompressionOptions()
 def image(position: int = 1, **changes: object) -> dict[str, object]:
     """A row of `compressed_images` that a preflight has looked at."""
     columns = {"format": "jpeg", "width": 1_500, "height": 1_150, "bytes_before": 472_000}
-    return {"row_number": 1, "position": position, "error_code": None, "same_as_row_number": None, "reused": None, **columns, **changes}
+    return {
+        "row_number": 1,
+        "position": position,
+        "error_code": None,
+        "same_as_row_number": None,
+        "reused": None,
+        **columns,
+        **changes,
+    }
 
 
 def failed(code: str) -> dict[str, object]:

@@ -96,13 +96,15 @@ def test_a_name_in_braces_stands_for_that_statements_text():
 
 
 def test_a_statement_begins_below_its_heading_and_ends_before_the_next(monkeypatch):
-    text = "-- one --\n-- Why.\nSELECT 1;\n\n-- two --\nSELECT 2 WHERE {three};\n\n-- three --\ntrue\n"
+    text = (
+        "-- one --\n-- Why.\nSELECT 1;\n\n-- two --\nSELECT 2 WHERE\n  -- as {one}\n  {three};\n\n-- three --\ntrue\n"
+    )
     _, *parts = queries._HEADING.split(text)
     monkeypatch.setattr(queries, "_statements", lambda: dict(zip(parts[::2], parts[1::2], strict=True)))
     statement.cache_clear()
     try:
-        assert statement("one") == "-- Why.\nSELECT 1;"
-        assert statement("two") == "SELECT 2 WHERE true;"
+        assert statement("one") == "SELECT 1;"
+        assert statement("two") == "SELECT 2 WHERE\n  true;"
     finally:
         statement.cache_clear()
 

@@ -23,8 +23,8 @@ def row_of(*cells, error=None):
     return SheetRow(1, 2, cells, "1", "Chair", (), error)
 
 
-def completed(name, before=100, after=60):
-    return ImageOutcome(f"https://images.example.com/{name}", None, before, after)
+def completed(name, before=100, after=60, *, is_reused=False):
+    return ImageOutcome(f"https://images.example.com/{name}", None, before, after, is_reused)
 
 
 def failed(sentence):
@@ -43,14 +43,14 @@ def result_of(row, *outcomes, header=HEADER):
 
 def test_bytes_of_a_whole_file():
     rows = [
-        (row_of("1", "Chair, red", "u"), [completed("a"), completed("b", 200, 90)]),
+        (row_of("1", "Chair, red", "u"), [completed("a"), completed("b", 200, 90, is_reused=True)]),
         (row_of("2", "", "u"), [failed("It is not an image.")]),
     ]
 
     assert b"".join(write_result(HEADER, rows, byte_order_mark=False)).decode() == (
-        "S. No.,Product Name,Input Image Urls,Output Image Urls,Status,Error,Bytes Before,Bytes After\r\n"
-        '1,"Chair, red",u,"https://images.example.com/a,https://images.example.com/b",COMPLETED,,300,150\r\n'
-        "2,,u,,FAILED,It is not an image.,,\r\n"
+        "S. No.,Product Name,Input Image Urls,Output Image Urls,Status,Error,Bytes Before,Bytes After,Images Reused\r\n"
+        '1,"Chair, red",u,"https://images.example.com/a,https://images.example.com/b",COMPLETED,,300,150,1\r\n'
+        "2,,u,,FAILED,It is not an image.,,,0\r\n"
     )
 
 
@@ -70,37 +70,38 @@ def test_failed_image_leaves_its_place_empty_and_is_named():
         "image 2: Gone.",
         "200",
         "120",
+        "0",
     ]
 
 
 def test_row_without_a_good_image_is_failed():
     cells = result_of(row_of("1", "Chair", "u"), failed("Gone."), failed("It is empty."))
 
-    assert cells[3:] == [",", "FAILED", "image 1: Gone.; image 2: It is empty.", "", ""]
+    assert cells[3:] == [",", "FAILED", "image 1: Gone.; image 2: It is empty.", "", "", "0"]
 
 
 def test_error_of_the_row_is_its_outcome():
     cells = result_of(row_of("1", "Chair", "", error=RowError("Row 1 (line 2) names no image.")))
 
-    assert cells[3:] == ["", "FAILED", "Row 1 (line 2) names no image.", "", ""]
+    assert cells[3:] == ["", "FAILED", "Row 1 (line 2) names no image.", "", "", ""]
 
 
 def test_bytes_of_failed_images_do_not_count():
     outcome = ImageOutcome(None, "It is too large.", 5_000, None)
 
-    assert result_of(row_of("1", "Chair", "u"), outcome, completed("b", 70, 0))[6:] == ["70", "0"]
+    assert result_of(row_of("1", "Chair", "u"), outcome, completed("b", 70, 0))[6:] == ["70", "0", "0"]
 
 
 def test_row_that_is_too_short_is_filled_up_to_the_new_columns():
     cells = result_of(row_of("1", error=RowError("Too few.")))
 
-    assert cells == ["1", "", "", "", "FAILED", "Too few.", "", ""]
+    assert cells == ["1", "", "", "", "FAILED", "Too few.", "", "", ""]
 
 
 def test_cells_beyond_the_header_come_after_the_new_columns():
     cells = result_of(row_of("1", "Chair", "u", "more", "", error=RowError("Too many.")))
 
-    assert cells == ["1", "Chair", "u", "", "FAILED", "Too many.", "", "", "more", ""]
+    assert cells == ["1", "Chair", "u", "", "FAILED", "Too many.", "", "", "", "more", ""]
 
 
 @pytest.mark.parametrize("sign", "=+-@" + FULL_WIDTH_SIGNS)
@@ -151,7 +152,7 @@ def test_header_extra_cells_and_errors_are_neutralized_too():
 
     assert parse(data) == [
         ["'=A", "b", *RESULT_COLUMNS],
-        ["'@x", "-1", "", "FAILED", "'-x", "", "", "'=y"],
+        ["'@x", "-1", "", "FAILED", "'-x", "", "", "0", "'=y"],
     ]
 
 

@@ -37,7 +37,7 @@ SCORES = "scores"
 BEGUN = b"\x06"
 """The child has read a job: from here on, its end is the picture's doing."""
 
-TOLD = ("width", "height", "outcome", "encoder", "encoder_quality", "score", "content")
+TOLD = ("width", "height", "outcome", "perceptual_hash", "encoder", "encoder_quality", "score", "content")
 """What the answer says of a picture as the child made it, beside `cpu_ms`."""
 
 MAX_SECONDS = 30.0
@@ -306,6 +306,7 @@ def _read_picture(told: dict[str, Any], coding: bytes, body: bytes, options: Com
     _check_encoder(told)
     _check_score(told["score"], told["outcome"], options)
     _check_content(told["content"], body)
+    _check_hash(told["perceptual_hash"])
     made = coding or body
     format_name = format_of(made)
     return CompressedImage(made, format_name, *MEDIA_TYPES[format_name], **told)
@@ -358,6 +359,11 @@ def _check_score(score: object, outcome: object, options: CompressionOptions) ->
         raise ValueError("The answer's score is not what was asked for.")
     if outcome == "unchanged" and score != EXACT_SCORE:
         raise ValueError("The answer's picture is unchanged, and is said to look otherwise.")
+
+
+def _check_hash(number: object) -> None:
+    if type(number) is not int or not -(2**63) <= number < 2**63:
+        raise ValueError("The answer's hash is none of 64 bits.")
 
 
 def _check_content(content: object, body: bytes) -> None:

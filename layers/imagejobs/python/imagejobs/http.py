@@ -16,6 +16,7 @@ from imagejobs.settings import required
 from imagejobs.usage import Allowance
 
 _PAGE_TOKEN = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
+_EVENT_NUMBER = re.compile(r"[0-9]{1,15}")
 _PAGE_LIMIT = re.compile(r"[0-9]{1,4}")
 _QUALITY = re.compile(r"q=([01](\.[0-9]{0,3})?)")
 
@@ -89,6 +90,18 @@ def page_start(event: APIGatewayProxyEvent) -> tuple[int, int]:
     token = event.get_query_string_value("after", "0-0")
     if match := _PAGE_TOKEN.fullmatch(token):
         return int(match[1]), int(match[2])
+    raise RequestInvalid("The parameter `after` is not what `next` of the page before said.")
+
+
+def event_start(event: APIGatewayProxyEvent) -> int:
+    """Where a page of events begins: `after=<number>`, as `next` of the page before says.
+
+    Raises:
+        RequestInvalid: It is not a number.
+    """
+    text = event.get_query_string_value("after", "0")
+    if _EVENT_NUMBER.fullmatch(text):
+        return int(text)
     raise RequestInvalid("The parameter `after` is not what `next` of the page before said.")
 
 

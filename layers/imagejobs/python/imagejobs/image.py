@@ -23,6 +23,7 @@ from imagejobs import errors, image_animation, image_encoders, image_rebuild
 from imagejobs.image_animation import Animation
 from imagejobs.image_colour import in_eight_bits, in_srgb, png_colours
 from imagejobs.image_encoders import Still
+from imagejobs.image_hash import perceptual_hash
 from imagejobs.image_header import ImageHeader, check_limits, read_header
 from imagejobs.image_metadata import NO_NAMES, Names, read_names, tiff
 from imagejobs.image_reader import is_inexact, load, open_picture, read_orientation, read_profile, upright
@@ -78,6 +79,7 @@ class _Input:
         colours: Chunks of a PNG by which its samples mean something else than sRGB or a profile says; empty for none.
         stored_size: Width and height in pixels before it is turned.
         fitting_size: The same of what it is to become.
+        perceptual_hash: Of the decoded picture.
     """
 
     body: bytes
@@ -87,6 +89,7 @@ class _Input:
     colours: dict[bytes, bytes]
     stored_size: tuple[int, int]
     fitting_size: tuple[int, int]
+    perceptual_hash: int
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -108,8 +111,9 @@ def _compress(body: bytes, header: ImageHeader, options: CompressionOptions) -> 
         content = still.content if still and header.format != "gif" else None
     if isinstance(coding, bytes):
         kept = Coding(coding, header.format, "", None, source.upright_size, EXACT_SCORE)
-        return _result(kept, "unchanged", content, options)
-    return _result(coding, "smaller" if coding.format == header.format else "converted", content, options)
+        return _result(kept, "unchanged", source, content, options)
+    outcome = "smaller" if coding.format == header.format else "converted"
+    return _result(coding, outcome, source, content, options)
 
 
 def _decode(picture: ImageFile, body: bytes, header: ImageHeader, options: CompressionOptions) -> _Input:
@@ -121,7 +125,9 @@ def _decode(picture: ImageFile, body: bytes, header: ImageHeader, options: Compr
     orientation = read_orientation(picture)
     names = read_names(picture) if options.keep_metadata else NO_NAMES
     colours = png_colours(body, has_profile=read_profile(picture) is not None) if header.format == "png" else {}
-    return _Input(body, header, orientation, names, colours, size, _stored_fitting_size(size, orientation, options))
+    fitting_size = _stored_fitting_size(size, orientation, options)
+    alike = perceptual_hash(picture, orientation)
+    return _Input(body, header, orientation, names, colours, size, fitting_size, alike)
 
 
 def _stored_fitting_size(size: tuple[int, int], orientation: int, options: CompressionOptions) -> tuple[int, int]:
@@ -135,13 +141,16 @@ def _is_still(picture: ImageFile, header: ImageHeader, options: CompressionOptio
     return header.frames == 1 and not is_kept_gif and not is_inexact(picture, header)
 
 
-def _result(coding: Coding, outcome: str, content: str | None, options: CompressionOptions) -> CompressedImage:
+def _result(
+    coding: Coding, outcome: str, source: _Input, content: str | None, options: CompressionOptions
+) -> CompressedImage:
     return CompressedImage(
         coding.body,
         coding.format,
         *MEDIA_TYPES[coding.format],
         *coding.size,
         outcome,
+        source.perceptual_hash,
         coding.encoder or None,
         coding.encoder_quality,
         score=None if coding.score is None or options.min_quality is None else round(coding.score, 2),

@@ -54,6 +54,7 @@ class CompressedImage:
         height: Rows in pixels, as a person sees it.
         outcome: "smaller", "converted" when it is that in another format, or "unchanged" when the coded picture is the
             input's own, and only the file is built anew.
+        perceptual_hash: Of the picture that came, by `image_hash`: 64 bits as a signed number.
         encoder: One of `ENCODERS`; None for "unchanged".
         encoder_quality: The number that the encoder was given; None when it takes none.
         cpu_ms: Milliseconds of CPU that it took, where that was measured.
@@ -69,6 +70,7 @@ class CompressedImage:
     width: int
     height: int
     outcome: str
+    perceptual_hash: int
     encoder: str | None = None
     encoder_quality: int | None = None
     cpu_ms: int | None = None

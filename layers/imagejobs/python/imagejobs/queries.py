@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 
 _HEADING = re.compile(r"^-- (\w+) --\n", re.MULTILINE)
+_COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 
 
 @cache
@@ -21,9 +22,10 @@ def _statements() -> dict[str, str]:
 
 @cache
 def statement(name: str) -> str:
-    """The SQL under the heading `name`, other statements filled in.
+    """The SQL under the heading `name`, other statements filled in; lines of comment are for its readers only.
 
     Raises:
         KeyError: No such heading.
     """
-    return re.sub(r"\{(\w+)\}", lambda match: statement(match[1]), _statements()[name]).strip()
+    sql = _COMMENT.sub("", _statements()[name])
+    return re.sub(r"\{(\w+)\}", lambda match: statement(match[1]), sql).strip()

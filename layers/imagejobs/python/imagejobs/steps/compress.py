@@ -319,6 +319,7 @@ class RowWorker:
             "cpu_ms": compressed.cpu_ms,
             "score": compressed.score,
             "content": compressed.content,
+            "perceptual_hash": compressed.perceptual_hash,
             **keys,
         }
         return Attempt(image, columns, stored=ObjectVersion(key, version))

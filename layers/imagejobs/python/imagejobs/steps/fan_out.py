@@ -296,9 +296,7 @@ def _declare(
     if declared:
         transaction.execute("mark_repeated_urls", {"request_id": job["request_id"]})
     if declared and job["source_key"].startswith(DROP_PREFIX):
-        reserve_images(
-            transaction, job["owner"], drop_daily_images, totals["images_total"], dry_run=job["dry_run"]
-        )
+        reserve_images(transaction, job["owner"], drop_daily_images, totals["images_total"], dry_run=job["dry_run"])
 
 
 def _copy_lines(request_id: UUID, row: SheetRow) -> Iterator[str]:

@@ -90,7 +90,9 @@ class Closer:
         summary = Summary(CompressionOptions.from_fields(job["options"])) if job["dry_run"] else None
         version = self.bucket.put_parts(key, self._finished_csv(job, summary), "text/csv; charset=utf-8")
         self.bucket.delete(f"{key}.error.json")  # of an earlier file of the same name
-        return _result(key, version, summary.document(job["rows_total"], self.compress_concurrency) if summary else None)
+        return _result(
+            key, version, summary.document(job["rows_total"], self.compress_concurrency) if summary else None
+        )
 
     def remove_strays(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Delete what workers that died have stored and no image names; the number of such versions."""

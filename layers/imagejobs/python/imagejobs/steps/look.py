@@ -1,17 +1,18 @@
-"""api: what callers see of their jobs. It changes nothing."""
+"""api: what callers see of their jobs."""
 
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
 from imagejobs.addresses import shown_url
 from imagejobs.bucket import RESULT_PREFIX, Bucket, ObjectVersion
-from imagejobs.database import Database, Row
+from imagejobs.database import Database, Row, Transaction
 from imagejobs.errors import RequestInvalid, ResultNotReady
-from imagejobs.jobs import job_document, owned_job, timestamp
+from imagejobs.jobs import job_document, lock_owned_job, owned_job, timestamp
 from imagejobs.limits import MAX_DELIVERIES, MAX_PAGE_BYTES
 
 _JOB_CURSOR_TIME = "%Y%m%dT%H%M%S.%fZ"
@@ -129,6 +130,55 @@ def _fitting(images: list[Row]) -> list[Row]:
     """As many of the images, from the first on, as Lambda answers at once: its answer is JSON with JSON in it."""
     sizes = accumulate(len(json.dumps(json.dumps(image))) for image in images)
     return [image for image, size_bytes in zip(images, sizes, strict=True) if size_bytes <= MAX_PAGE_BYTES]
+
+
+def list_events(
+    database: Database, *, owner: str, request_id: UUID, after: int, limit: int, base_url: str
+) -> dict[str, Any]:
+    """A job's images in the order in which they became terminal, from a place on: none is passed over, ever.
+
+    Args:
+        database: Where they are.
+        owner: The caller's name.
+        request_id: The job.
+        after: What `next` of the answer before said; 0 for the first.
+        limit: Images a page, 1 to `MAX_PAGE_IMAGES`; a page over `MAX_PAGE_BYTES` ends before that.
+        base_url: The API's public URL.
+
+    Returns:
+        `images` as they are now, of which one that a retry did again comes again; `next`: the next `after`, the same
+        as long as there is nothing new; `job` as its status says. Nothing follows a page without images of a job that
+        has ended: the job is read before its images are, and the last of them commits before the job ends.
+
+    Raises:
+        JobNotFound: Unknown, or another caller's.
+    """
+    job = owned_job(database, owner, request_id)
+    if _lacks_events(job):
+        database.transact(partial(_add_missing_events, owner, request_id))
+    images: list[Row] = []
+    while not images:
+        rows = database.fetch_all("list_events", {"request_id": request_id, "after": after, "limit": limit})
+        if not rows:
+            break
+        page = _fitting([{**row, "image_id": str(row["image_id"])} for row in rows])
+        after = page[-1]["number"]
+        images = [_without_number(image) for image in page if image["row_number"]]  # a correction may remove an image
+    return {"images": images, "next": str(after), "job": job_document(job, base_url)}
+
+
+def _lacks_events(job: Row) -> bool:
+    """Whether code from before migration 0013 ended images of it: such may run until a deployment is through."""
+    return bool(job["finalizable_at"]) and job["event_count"] < job["images_completed"] + job["images_failed"]
+
+
+def _add_missing_events(owner: str, request_id: UUID, transaction: Transaction) -> None:
+    if _lacks_events(lock_owned_job(transaction, owner, request_id)):
+        transaction.execute("add_missing_events", {"request_id": request_id})
+
+
+def _without_number(image: Row) -> Row:
+    return {name: value for name, value in image.items() if name != "number"}
 
 
 def list_deliveries(database: Database, *, owner: str, request_id: UUID) -> dict[str, Any]:

@@ -97,19 +97,20 @@ WITH finished AS (
         image_id uuid, lease_token uuid, status text, error_code text, error_message text, image_url text, object_key text,
         format text, outcome text, width int, height int, bytes_before bigint, bytes_after bigint,
         encoder text, encoder_quality int, cpu_ms int, score float8, content text, reused text,
-        url_key uuid, content_key uuid, etag text, last_modified text, validated_url text)
+        url_key uuid, content_key uuid, etag text, last_modified text, validated_url text, perceptual_hash bigint)
 ), terminal AS (
     UPDATE compressed_images AS image
     SET status = f.status, error_code = f.error_code, error_message = f.error_message, image_url = f.image_url,
         object_key = f.object_key, format = f.format, outcome = f.outcome, width = f.width, height = f.height,
         bytes_before = f.bytes_before, bytes_after = f.bytes_after, encoder = f.encoder,
         encoder_quality = f.encoder_quality, cpu_ms = f.cpu_ms, score = f.score, content = f.content,
-        reused = f.reused, url_key = f.url_key, content_key = f.content_key, etag = f.etag, last_modified = f.last_modified,
-        validated_url = f.validated_url, lease_token = NULL, leased_until = NULL
+        url_key = f.url_key, content_key = f.content_key, etag = f.etag, last_modified = f.last_modified,
+        validated_url = f.validated_url, perceptual_hash = f.perceptual_hash, reused = f.reused,
+        lease_token = NULL, leased_until = NULL
     FROM finished AS f
     WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = f.lease_token
-    RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after, image.cpu_ms,
-              image.error_code, image.reused
+    RETURNING image.image_id, image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after,
+              image.cpu_ms, image.error_code, image.reused
 ), {count_terminal}
 
 -- reuse_images --
@@ -130,14 +131,15 @@ WITH source AS MATERIALIZED (
     SET status = 'COMPLETED', image_url = source.image_url, object_key = source.object_key, format = source.format,
         outcome = source.outcome, width = source.width, height = source.height, bytes_before = source.bytes_before,
         bytes_after = source.bytes_after, encoder = source.encoder, encoder_quality = source.encoder_quality,
-        cpu_ms = 0, score = source.score, content = source.content, reused = source.reused_as,
+        cpu_ms = 0, score = source.score, content = source.content,
+        perceptual_hash = source.perceptual_hash, reused = source.reused_as,
         url_key = source.to_url_key, content_key = source.to_content_key, etag = source.to_etag,
         last_modified = source.to_last_modified, validated_url = source.to_validated_url,
         lease_token = NULL, leased_until = NULL
     FROM source
     WHERE image.image_id = source.to_image_id AND image.status = 'PENDING' AND image.lease_token = source.to_lease_token
-    RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after, image.cpu_ms,
-              image.error_code, image.reused
+    RETURNING image.image_id, image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after,
+              image.cpu_ms, image.error_code, image.reused
 ), {count_terminal}
 
 -- finish_repeated_urls --
@@ -152,7 +154,8 @@ WITH {named_images}, waiting AS MATERIALIZED (
         image_url = same.image_url, object_key = same.object_key, format = same.format, outcome = same.outcome,
         width = same.width, height = same.height, bytes_before = same.bytes_before, bytes_after = same.bytes_after,
         encoder = same.encoder, encoder_quality = same.encoder_quality, score = same.score, content = same.content,
-        reused = same.reused, cpu_ms = CASE WHEN same.bytes_after IS NOT NULL THEN 0 END
+        perceptual_hash = same.perceptual_hash, reused = same.reused,
+        cpu_ms = CASE WHEN same.bytes_after IS NOT NULL THEN 0 END
     FROM waiting CROSS JOIN LATERAL (
         SELECT * FROM compressed_images AS first
         WHERE (first.request_id, first.row_number, first.position)
@@ -161,8 +164,8 @@ WITH {named_images}, waiting AS MATERIALIZED (
         OFFSET 0 -- keeps the look-up by itself
     ) AS same
     WHERE image.image_id = waiting.image_id AND image.status = 'PENDING'
-    RETURNING image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after, image.cpu_ms,
-              image.error_code, image.reused
+    RETURNING image.image_id, image.request_id, image.status, image.outcome, image.bytes_before, image.bytes_after,
+              image.cpu_ms, image.error_code, image.reused
 ), {count_terminal}
 
 -- fail_images --
@@ -173,7 +176,7 @@ WITH terminal AS (
         lease_token = NULL, leased_until = NULL
     WHERE request_id = %(request_id)s AND row_number = coalesce(%(row_number)s, row_number) AND status = 'PENDING'
       AND (leased_until IS NULL OR leased_until < now())
-    RETURNING request_id, status, outcome, bytes_before, bytes_after, cpu_ms, error_code, reused
+    RETURNING image_id, request_id, status, outcome, bytes_before, bytes_after, cpu_ms, error_code, reused
 ), {count_terminal}
 
 -- named_images --
@@ -207,25 +210,39 @@ tally AS (
     FROM terminal GROUP BY request_id
 ), locked AS (
     SELECT request_id FROM job_request WHERE request_id IN (SELECT request_id FROM tally) ORDER BY request_id FOR UPDATE
-)
-UPDATE job_request AS job
-SET images_completed = images_completed + tally.completed,
-    images_failed = images_failed + tally.failed,
-    images_unchanged = images_unchanged + tally.unchanged,
-    images_reused = images_reused + tally.reused,
-    bytes_before = job.bytes_before + tally.before,
-    bytes_after = job.bytes_after + tally.after,
-    completion_percentage =
-        least(99, (images_completed + images_failed + tally.completed + tally.failed - images_kept) * 100
-                  / (images_total - images_kept)),
-    finalizable_at = coalesce(finalizable_at, CASE
-        WHEN images_completed + images_failed + tally.completed + tally.failed = images_total THEN now() END),
-    updated_at = now()
-FROM tally JOIN locked USING (request_id) WHERE job.request_id = tally.request_id
-RETURNING tally.*, job.dry_run, (
+), counted AS (
+    UPDATE job_request AS job
+    SET images_completed = images_completed + tally.completed,
+        images_failed = images_failed + tally.failed,
+        images_unchanged = images_unchanged + tally.unchanged,
+        images_reused = images_reused + tally.reused,
+        bytes_before = job.bytes_before + tally.before,
+        bytes_after = job.bytes_after + tally.after,
+        event_count = event_count + tally.completed + tally.failed,
+        completion_percentage =
+            least(99, (images_completed + images_failed + tally.completed + tally.failed - images_kept) * 100
+                      / (images_total - images_kept)),
+        finalizable_at = coalesce(finalizable_at, CASE
+            WHEN images_completed + images_failed + tally.completed + tally.failed = images_total THEN now() END),
+        updated_at = now()
+    FROM tally JOIN locked USING (request_id) WHERE job.request_id = tally.request_id
+    RETURNING tally.*, event_count, dry_run
+), {number_events}
+SELECT counted.*, (
     SELECT jsonb_object_agg(error_code, images)
     FROM (SELECT error_code, count(*) AS images FROM terminal
-          WHERE terminal.request_id = job.request_id AND status = 'FAILED' GROUP BY error_code) AS by_code) AS failures;
+          WHERE terminal.request_id = counted.request_id AND status = 'FAILED' GROUP BY error_code) AS by_code) AS failures
+FROM counted;
+
+-- number_events --
+-- The images of `terminal` have the last numbers of those that `counted` says were given; 500 at most go into a row.
+numbered AS (
+    INSERT INTO job_event (request_id, last_number, image_ids)
+    SELECT request_id, max(number), array_agg(image_id)
+    FROM (SELECT request_id, image_id, event_count + 1 - row_number() OVER (PARTITION BY request_id) AS number
+          FROM terminal JOIN counted USING (request_id)) AS given
+    GROUP BY request_id, number / 500
+)
 
 -- list_named_objects --
 -- Of the objects named, those that are an image's: the one that each was made for, or others that share it.
@@ -254,13 +271,41 @@ WHERE request_id = %(request_id)s AND status = 'FAILED';
 
 -- list_images --
 -- Keyset paging over the unique index, or that of the status asked for; NULL for all.
-SELECT image_id, row_number, position, product_name, source_url, image_url, status, error_code, error_message,
-       format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content, reused,
-       same_as_row_number, same_as_position
-FROM compressed_images
+SELECT {image_columns} FROM compressed_images
 WHERE request_id = %(request_id)s AND (row_number, position) > (%(after_row)s, %(after_position)s)
   AND (%(status)s IS NULL OR status = %(status)s)
 ORDER BY row_number, position LIMIT %(limit)s;
+
+-- image_columns --
+-- An image as its owner reads it.
+image_id, row_number, position, product_name, source_url, image_url, status, error_code, error_message,
+format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content, reused,
+same_as_row_number, same_as_position
+
+-- list_events --
+-- The images with the next numbers, each as it is now; one that is gone has its number alone.
+SELECT given.number, image.*
+FROM (
+    SELECT listed.image_id, event.last_number - cardinality(event.image_ids) + listed.place AS number
+    FROM job_event AS event CROSS JOIN LATERAL unnest(event.image_ids) WITH ORDINALITY AS listed (image_id, place)
+    WHERE event.request_id = %(request_id)s
+      AND event.last_number > %(after)s AND event.last_number < %(after)s + %(limit)s + 500
+) AS given LEFT JOIN LATERAL (
+    SELECT {image_columns} FROM compressed_images AS one WHERE one.image_id = given.image_id
+    OFFSET 0 -- keeps the look-up by itself
+) AS image ON true
+WHERE given.number > %(after)s AND given.number <= %(after)s + %(limit)s
+ORDER BY given.number;
+
+-- add_missing_events --
+-- Of a job that is locked: all of its images, of which some became terminal when no events were kept.
+WITH terminal AS (
+    SELECT image_id, request_id FROM compressed_images WHERE request_id = %(request_id)s AND status <> 'PENDING'
+), counted AS (
+    UPDATE job_request SET event_count = event_count + (SELECT count(*) FROM terminal)
+    WHERE request_id = %(request_id)s RETURNING request_id, event_count
+), {number_events}
+SELECT * FROM counted;
 
 -- list_expired_leases --
 -- Found first, then told apart: else Postgres may go through all images in the order of their rows to do both at once.

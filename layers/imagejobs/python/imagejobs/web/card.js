@@ -1,0 +1,109 @@
+/** One picture: before and after beneath a slider, or why there is none. */
+
+import { el, webAddress } from "./dom.js";
+import { bytes, fileName, percentSaved, reason } from "./words.js";
+
+/**
+ * @param {import("./api.js").Picture} picture
+ * @param {() => void} enlarge
+ * @returns {HTMLElement}
+ */
+export function card(picture, enlarge) {
+  if (picture.status === "FAILED") return failure(picture);
+  if (picture.status !== "COMPLETED") return el("li", { class: "card waiting" }, el("p", {}, fileName(picture.source_url), " is waiting"));
+  return el(
+    "li", { class: "card" },
+    compare(picture),
+    el("div", { class: "caption" },
+      el("p", { class: "name" }, fileName(picture.source_url)),
+      el("p", { class: "sizes" }, sizes(picture)),
+      el("p", { class: "links" },
+        el("button", { type: "button", class: "link", onclick: enlarge }, "Enlarge", unseen(picture)),
+        link(picture.source_url, "Original", picture),
+        link(picture.image_url, "Compressed", picture))),
+  );
+}
+
+/** A dialog that shows one picture as large as the window allows. */
+export function enlarger() {
+  const place = el("div");
+  const dialog = el("dialog", { class: "enlarged", "aria-label": "Before and after, enlarged" },
+    el("form", { method: "dialog" }, el("button", { type: "submit" }, "Close")), place);
+  dialog.addEventListener("close", () => place.replaceChildren());
+  return {
+    dialog,
+    /** @param {import("./api.js").Picture} picture */
+    open(picture) {
+      place.replaceChildren(compare(picture), el("p", { class: "sizes" }, `${fileName(picture.source_url)}: `, sizes(picture)));
+      dialog.showModal();
+      place.querySelector("input")?.focus();
+    },
+  };
+}
+
+/**
+ * The two pictures on top of each other; the slider says how much of the original covers the new one.
+ *
+ * @param {import("./api.js").Picture} picture
+ * @returns {HTMLElement}
+ */
+function compare(picture) {
+  const name = fileName(picture.source_url);
+  const image = (kind, address) => el("img", { class: kind, src: webAddress(address) ?? "", alt: `${name}, ${kind}`, loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
+  const before = image("original", picture.source_url);
+  const after = image("compressed", picture.image_url);
+  const slider = el("input", { type: "range", min: "0", max: "100", value: "50", "aria-label": `${name}: before and after`, oninput: cut });
+  const note = el("p", { class: "note", hidden: true });
+  const box = el("div", { class: "compare" }, after, before, el("span", { class: "edge", "aria-hidden": "true" }), tag("before", "Before"), tag("after", "After"), slider, note);
+  box.style.setProperty("--ratio", picture.width / picture.height);
+  before.addEventListener("error", () => miss("The original is not shown: its server does not give it to this page."));
+  after.addEventListener("error", () => miss("The compressed picture cannot be loaded."));
+  cut();
+  return box;
+
+  /** The slider has moved. */
+  function cut() {
+    box.style.setProperty("--cut", `${slider.value}%`);
+    slider.setAttribute("aria-valuetext", `${slider.value} % original`);
+  }
+
+  /** @param {string} why */
+  function miss(why) {
+    box.classList.add("alone");
+    slider.disabled = true;
+    note.hidden = false;
+    note.textContent = why;
+  }
+}
+
+/** @param {import("./api.js").Picture} picture @returns {HTMLElement} */
+function failure(picture) {
+  return el(
+    "li", { class: "card failed" },
+    el("div", { class: "caption" },
+      el("p", { class: "name" }, fileName(picture.source_url)),
+      el("p", { class: "why" }, el("strong", {}, reason(picture.error_code))),
+      el("p", {}, picture.error_message),
+      el("p", { class: "links" }, webAddress(picture.source_url) ? link(picture.source_url, "Open its address", picture) : el("code", {}, picture.source_url))),
+  );
+}
+
+/** @param {import("./api.js").Picture} picture @returns {(Node | string)[]} */
+function sizes(picture) {
+  const { bytes_before: before, bytes_after: after } = picture;
+  if (picture.outcome === "unchanged") return [`${bytes(before)} to ${bytes(after)}, kept as it was: it would not get smaller`];
+  return [`${bytes(before)} to ${bytes(after)} `, el("strong", { class: "less" }, `−${percentSaved(before, after)}`), ` ${(picture.format ?? "").toUpperCase()}`];
+}
+
+function tag(kind, text) {
+  return el("span", { class: `tag ${kind}`, "aria-hidden": "true" }, text);
+}
+
+function link(address, label, picture) {
+  return el("a", { href: webAddress(address), target: "_blank", rel: "noopener noreferrer" }, label, unseen(picture));
+}
+
+/** The same words stand beneath every picture; a screen reader gets its name with them. */
+function unseen(picture) {
+  return el("span", { class: "unseen" }, ` ${fileName(picture.source_url)}`);
+}

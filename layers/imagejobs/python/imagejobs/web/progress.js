@@ -1,0 +1,89 @@
+/** How far a job is: the bar, the counts, the time that is left, and what was saved. */
+
+import { hasEnded } from "./api.js";
+import { announce, el } from "./dom.js";
+import { bytes, count, counted, duration, percentSaved } from "./words.js";
+
+const RATE_SECONDS = 30; // the time that is left follows from what was done in the last half minute
+const ANNOUNCE_PERCENT = 10;
+
+/**
+ * @param {import("./api.js").Job} job
+ * @returns {{word: string, kind: "waiting" | "working" | "good" | "partly" | "bad"}} Its status in a word.
+ */
+export function state(job) {
+  if (job.status === "PENDING") return { word: "Waiting", kind: "waiting" };
+  if (job.status === "PROCESSING") return { word: "Working", kind: "working" };
+  if (job.error_message === "cancelled") return { word: "Cancelled", kind: "bad" };
+  if (job.status === "FAILED") return { word: "Failed", kind: "bad" };
+  return { word: "Finished", kind: job.images_failed || job.rows_failed ? "partly" : "good" };
+}
+
+export class Progress {
+  constructor() {
+    this.bar = el("progress", { max: "100", id: "progress" });
+    this.words = el("p", { class: "words" });
+    this.live = el("div", { class: "live" }, el("label", { for: "progress" }, "Progress"), this.bar, this.words);
+    this.tiles = el("dl", { class: "tiles" });
+    this.element = el("section", { class: "panel", "aria-label": "Progress and totals" }, this.live, this.tiles);
+    /** @type {{at: number, done: number}[]} */
+    this.samples = [];
+    this.said = 0;
+  }
+
+  /** @param {import("./api.js").Job} job */
+  show(job) {
+    this.live.hidden = hasEnded(job);
+    if (job.images === null) this.bar.removeAttribute("value");
+    else this.bar.value = job.completion_percentage;
+    this.words.textContent = this.#sentence(job);
+    this.tiles.replaceChildren(...tiles(job));
+    this.#announce(job);
+  }
+
+  /** @param {Error} error The service did not answer. */
+  lose(error) {
+    this.words.textContent = `${error.message} It is asked again by itself.`;
+  }
+
+  #sentence(job) {
+    if (job.images === null) return "Reading the sheet …";
+    const done = job.images_completed + job.images_failed;
+    if (done === job.images && !hasEnded(job)) return "All pictures are done; the finished CSV is being written …";
+    const left = this.#secondsLeft(done, job.images);
+    const time = left === null ? "" : `, ${duration(left)} left`;
+    return `${count(done)} of ${counted(job.images, "picture")}, ${job.completion_percentage} %${time}`;
+  }
+
+  /** By the rate of the last half minute; null until there is one. */
+  #secondsLeft(done, all) {
+    const at = performance.now() / 1000;
+    if (this.samples.at(-1)?.done > done) this.samples = []; // a retry
+    this.samples.push({ at, done });
+    while (at - this.samples[0].at > RATE_SECONDS) this.samples.shift();
+    const first = this.samples[0];
+    return done > first.done && done < all ? ((all - done) * (at - first.at)) / (done - first.done) : null;
+  }
+
+  #announce(job) {
+    if (hasEnded(job)) {
+      if (this.said !== 100 && this.samples.length > 1) announce(`${state(job).word}. ${this.words.textContent}`);
+      this.said = 100;
+    } else if (job.completion_percentage >= this.said + ANNOUNCE_PERCENT || job.completion_percentage < this.said) {
+      this.said = job.completion_percentage;
+      announce(this.words.textContent);
+    }
+  }
+}
+
+/** @param {import("./api.js").Job} job @returns {HTMLElement[]} */
+function tiles(job) {
+  const saved = job.bytes_before - job.bytes_after;
+  return [
+    ["Saved", `${bytes(saved)}`, job.bytes_before ? percentSaved(job.bytes_before, job.bytes_after) : "", "saving"],
+    ["Before", bytes(job.bytes_before), ""],
+    ["After", bytes(job.bytes_after), ""],
+    ["Compressed", count(job.images_completed), job.images_unchanged ? `${count(job.images_unchanged)} kept as they were` : ""],
+    ["Failed", count(job.images_failed), job.rows_failed ? `and ${counted(job.rows_failed, "row")} that could not be read` : "", job.images_failed || job.rows_failed ? "failing" : ""],
+  ].map(([name, value, note, kind]) => el("div", { class: kind ?? "" }, el("dt", {}, name), el("dd", {}, value, note && el("small", {}, ` ${note}`))));
+}

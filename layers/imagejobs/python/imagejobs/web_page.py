@@ -1,0 +1,92 @@
+"""api: the page for people, and what their browsers are told to keep to.
+
+The files in `web/` are served as they lie there. Their addresses hold a digest of them all, so that a browser may keep
+them for good and a new deployment's page never runs with an old one's modules.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from http import HTTPStatus
+from importlib.resources import files
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+
+PAGE = "index.html"
+_MEDIA_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_VERSION = "{version}"  # in the page: what stands for the digest in the addresses of its files
+
+# Scripts and styles are the page's own files, and the API is all that it talks to. Pictures come from the stack's public
+# URL and from any shop. Strings never become HTML: the browser itself refuses it.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' https: http:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+_SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+@cache
+def contents() -> dict[str, str]:
+    """The text of every file, by name."""
+    return dict(_read())
+
+
+@cache
+def version() -> str:
+    """A digest of all files."""
+    return hashlib.sha256(repr(sorted(contents().items())).encode()).hexdigest()[:16]
+
+
+def page(event: APIGatewayProxyEvent) -> Response[str]:
+    """The page; asked for without the slash at its end, which its relative addresses need, where it is with it."""
+    path = event.request_context.path
+    if not path.endswith("/"):
+        return _answer(HTTPStatus.FOUND, "", {"Location": f"{path.rsplit('/', 1)[-1]}/", "Cache-Control": "no-store"})
+    etag = f'"{version()}"'
+    headers = {"Cache-Control": "no-cache", "ETag": etag}
+    if event.headers.get("if-none-match") == etag:
+        return _answer(HTTPStatus.NOT_MODIFIED, PAGE, headers)
+    return _answer(HTTPStatus.OK, PAGE, headers, contents()[PAGE].replace(_VERSION, version()))
+
+
+def file(asked_version: str, name: str) -> Response[str] | None:
+    """One of the page's files; None when there is no such file.
+
+    While a deployment goes on, a page of the other version may ask: it gets what there is, and keeps it for that once.
+    """
+    if name == PAGE or name not in contents():
+        return None
+    caching = "public, max-age=31536000, immutable" if asked_version == version() else "no-store"
+    return _answer(HTTPStatus.OK, name, {"Cache-Control": caching}, contents()[name])
+
+
+def _answer(http_status: int, name: str, headers: dict[str, str], body: str = "") -> Response[str]:
+    media_type = _MEDIA_TYPES[name.rpartition(".")[2] or "html"]
+    return Response(http_status, media_type, body, {**_SECURITY_HEADERS, **headers})
+
+
+def _read() -> Iterator[tuple[str, str]]:
+    for entry in (files(__package__) / "web").iterdir():
+        yield entry.name, entry.read_text(encoding="utf-8")
