@@ -100,7 +100,10 @@ def _description(bench: Bench, jobs: Sequence[str]) -> Description:
     description["components"]["parameters"]["RequestId"]["examples"] = {job: {"value": job} for job in jobs}
     form = description["paths"]["/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]
     hook = f"http://{bench.shop.origin}{HOOKS}described"
-    form["schema"]["properties"]["webhook_url"]["const"] = hook
+    description["components"]["schemas"]["UploadFields"]["properties"]["webhook_url"]["const"] = hook
+    description["paths"]["/uploads"]["post"]["requestBody"]["content"]["application/json"]["example"]["webhook_url"] = (
+        hook
+    )
     form["example"] |= {"file": _csv(bench, "described", [[f"{GOOD}-1.jpg"]]).decode(), "webhook_url": hook}
     return description
 

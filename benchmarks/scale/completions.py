@@ -238,9 +238,11 @@ def _insert_job(database: Database, host: str, rows: int) -> UUID:
         "source_version": "1",
         "options": Json({}),
         "dry_run": False,
+        "layout": Json({}),
         "webhook_url": None,
         "idempotency_key": None,
         "upload_sha256": None,
+        "daily_images": None,
     }
     database.execute("insert_job", job)
     with connect(host) as connection, connection.cursor() as cursor:

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -107,10 +108,7 @@ class Api:
             status: Only those that have it.
         """
         query = {"limit": min(limit, MAX_PAGE_JOBS), "status": status}
-        for number, job in enumerate(self._pages("/jobs", "jobs", query), start=1):
-            yield job
-            if number == limit:
-                return
+        yield from islice(self._pages("/jobs", "jobs", query), limit)
 
     def images(self, request_id: str, status: str | None = None) -> Iterator[Image]:
         """A job's images in the sheet's order.
@@ -150,7 +148,7 @@ class Api:
             request_id: The job.
             document: The last part of the route: `result`, `failures.csv` or `report.html`.
         """
-        return self._call("GET", f"/job/{request_id}/{document}").headers["Location"]
+        return str(self._document("GET", f"/job/{request_id}/{document}")["url"])
 
     def download(self, url: str, file: Path) -> int:
         """Store what a URL serves to anybody; its bytes. The file is there whole, or as it was before."""
@@ -178,17 +176,14 @@ class Api:
                 return
 
     def _document(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 as requests
-        try:
-            return dict(self._call(method, path, **arguments).json())
-        except ValueError:
-            raise Unusable(f"What answers at the URL of {self._source} is not this API: is it the right one?") from None
-
-    def _call(self, method: str, path: str, **arguments: Any) -> requests.Response:  # noqa: ANN401 as requests
         answer = self._patiently(lambda: _ask(self._caller, method, f"{self._url}{path}", **arguments))
-        if answer.is_redirect and answer.status_code != requests.codes.see_other:
+        if answer.is_redirect:
             host = urlsplit(answer.headers["Location"]).hostname
             raise Unusable(f"The API's URL of {self._source} leads elsewhere, to {host}: is it the right one?")
-        return answer
+        try:
+            return dict(answer.json())
+        except ValueError:
+            raise Unusable(f"What answers at the URL of {self._source} is not this API: is it the right one?") from None
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         for pause_seconds in PAUSES_SECONDS:
@@ -210,7 +205,7 @@ def _session(connection: Connection, token: str | None) -> requests.Session:
     session = requests.Session()
     session.auth = Credentials(token)
     session.trust_env = not connection.is_loopback  # a proxy does not lead to this machine
-    session.headers["User-Agent"] = "imagejobs-cli"
+    session.headers.update({"User-Agent": "imagejobs-cli", "Accept": "application/json"})
     return session
 
 

@@ -25,6 +25,7 @@ class Job(TypedDict):
     images_reused: NotRequired[int]
     failures_url: NotRequired[str | None]
     report_url: NotRequired[str | None]
+    dry_run: NotRequired[bool]
     preflight: NotRequired[dict[str, Any] | None]
 
 

@@ -1,11 +1,12 @@
 """Waiting for a job, and what its end means for the one who waits."""
 
 import time
+from itertools import islice
 
 from imagejobs_cli.client import Api
 from imagejobs_cli.documents import Job
 from imagejobs_cli.errors import ExitCode, Interrupted, TimedOut, Unreachable
-from imagejobs_cli.output import Output, size
+from imagejobs_cli.output import Output, listed, size
 from imagejobs_cli.progress import drawing, has_ended
 
 FIRST_PAUSE_SECONDS = 0.3
@@ -79,6 +80,8 @@ def report(api: Api, job: Job, output: Output) -> ExitCode:
         output.say(job["request_id"])
     else:
         output.say(summary(job))
+        if found := job.get("preflight"):
+            output.table(["Found", "Value"], listed(found))
         if job["images_failed"]:
             _show_failures(api, job, output)
     return outcome(job)
@@ -95,19 +98,16 @@ def summary(job: Job) -> str:
     }
     parts += [f"{number:,} {what}" for what, number in counted.items() if number]
     before, after = job["bytes_before"], job["bytes_after"]
-    if before:
+    if before and not job.get("dry_run"):
         parts.append(f"{size(before)} became {size(after)} ({100 * (before - after) / before:.0f} % saved)")
     line = ", ".join(parts)
     return f"{line}. {job['error_message']}" if job["error_message"] else line
 
 
 def _show_failures(api: Api, job: Job, output: Output) -> None:
-    rows = []
-    for image in api.images(job["request_id"], status="FAILED"):
-        if image["status"] == "FAILED":
-            rows.append([image[key] for key in ("row_number", "product_name", "error_message", "source_url")])
-        if len(rows) == MAX_FAILURES_SHOWN:
-            break
+    names = ("row_number", "product_name", "error_message", "source_url")
+    failed = islice(api.images(job["request_id"], status="FAILED"), MAX_FAILURES_SHOWN)
+    rows = [[dict(image)[name] for name in names] for image in failed]
     output.table(["Row", "Product", "Error", "URL"], rows, title="What failed")
     unseen = job["images_failed"] - len(rows)
     if unseen > 0:

@@ -43,6 +43,8 @@ class Commands(click.Group):
         except BrokenPipeError:
             sys.stdout = None  # nothing may be flushed into the pipe at exit
             return PIPE_CLOSED
+        except KeyError as error:
+            raise Unusable(f"The API's answer lacks {error}: it is of another version than this command.") from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise Unusable(f"{where}{error.strerror or 'the file cannot be used'}.") from None

@@ -86,7 +86,8 @@ def described(job: Job, pace: Pace) -> str:
     parts = [f"{done_images(job):,} of {job['images']:,} images"]
     if job["images_failed"]:
         parts.append(f"{job['images_failed']:,} failed")
-    parts.append(f"{size(job['bytes_before'] - job['bytes_after'])} saved")
+    if not job.get("dry_run"):
+        parts.append(f"{size(job['bytes_before'] - job['bytes_after'])} saved")
     if seconds_left and not has_ended(job):
         parts.append(f"{duration(seconds_left)} left")
     return ", ".join(parts)

@@ -1,5 +1,6 @@
 """api: takes uploads and answers for jobs, one function a route."""
 
+from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -35,7 +36,7 @@ from imagejobs.metrics import Metric, emit
 from imagejobs.queues import Queue
 from imagejobs.steps import api, look
 from imagejobs.steps.control import Control
-from imagejobs.upload_form import parse_upload_form
+from imagejobs.upload_form import UploadForm, parse_fields, parse_upload_form
 from imagejobs.usage import count_request
 
 logger = Logger()
@@ -113,7 +114,20 @@ def description() -> Response[str]:
 def upload() -> Response[str]:
     """Take a CSV; 202 with its request_id."""
     event = app.current_event
+    return accepted(parse_upload_form(event.headers.get("content-type"), body(event)))
+
+
+@app.post("/preflight")
+def preflight() -> Response[str]:
+    """Take a CSV whose images are only looked at, as an upload with `dry_run=true`; 202 with its request_id."""
+    event = app.current_event
     form = parse_upload_form(event.headers.get("content-type"), body(event))
+    return accepted(replace(form, fields={**form.fields, "dry_run": "true"}))
+
+
+def accepted(form: UploadForm) -> Response[str]:
+    """The answer to an upload that is taken."""
+    event = app.current_event
     request_id = api.accept_upload(
         database(),
         bucket(),
@@ -125,6 +139,22 @@ def upload() -> Response[str]:
     logger.info("job_accepted", request_id=str(request_id), owner=owner(event), bytes=len(form.file))
     location = f"{base_url(event)}/job/status/{request_id}"
     return answer(HTTPStatus.ACCEPTED, {"request_id": str(request_id)}, {"Location": location})
+
+
+@app.post("/uploads")
+def uploads() -> Response[str]:
+    """Take a CSV that goes to S3 by itself; 201 with the form that it is sent by."""
+    event = app.current_event
+    opened = api.open_upload(
+        database(),
+        bucket(),
+        allowance=allowance(event),
+        fields=parse_fields(event.headers.get("content-type"), body(event)),
+        destinations=destinations(),
+        idempotency_key=event.headers.get("idempotency-key"),
+    )
+    logger.info("upload_opened", request_id=opened["request_id"], owner=owner(event))
+    return answer(HTTPStatus.CREATED, opened, {"Location": f"{base_url(event)}/job/status/{opened['request_id']}"})
 
 
 @app.get("/jobs")

@@ -5,7 +5,10 @@ AWS's own environment, the token in `E2E_TOKEN` and, for webhooks, a public URL 
 """
 
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from tests.e2e.customer import Client, Surroundings, until
 from tests.e2e.shops import LoopbackShop, Shop, bucket_shop
 from tests.unit.fetch_helpers import origin
 
+ROOT = Path(__file__).parents[2]
 STACK_NAME = os.environ.get("E2E_STACK", "")
 
 
@@ -89,3 +93,39 @@ def local_surroundings(stack: StackInfo, local_shop: LoopbackShop, state_dir: Pa
     """A local stack with a shop beside it that accepts webhooks."""
     client = Client.local(state_dir / "stack" / "stack.json")
     return Surroundings(client, local_shop, local_shop.url("/hooks/accepted"))
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command line as `pip install .` makes it, in an environment of its own; its packages are the tests' own."""
+    folder = tmp_path_factory.mktemp("installed")
+    uv = str(Path(sys.executable).with_name("uv"))
+    for step in (
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)],
+        [uv, "venv", "--quiet", "--offline", "--python", sys.executable, str(folder / "venv")],
+    ):
+        subprocess.run(step, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    install = [uv, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", str(folder / "venv"), str(wheel)]
+    subprocess.run(install, check=True)
+    (site_packages,) = folder.glob("venv/lib/*/site-packages")
+    (site_packages / "tests.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    return folder / "venv" / "bin" / "imagejobs"
+
+
+@pytest.fixture
+def user_environment(
+    surroundings: Surroundings, command: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, str]:
+    """What a user of the stack has in the environment: the API, the token, the command; and a home without settings."""
+    client = surroundings.client
+    python = Path(sys.executable).parent
+    return {
+        "PATH": os.pathsep.join([str(command.parent), str(python), os.environ["PATH"]]),
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "LANG": "C.UTF-8",
+        "API": client.api_url,
+        "TOKEN": client.token,
+        "IMAGEJOBS_API_URL": client.api_url,
+        "IMAGEJOBS_TOKEN": client.token,
+    }

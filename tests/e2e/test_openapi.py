@@ -54,6 +54,8 @@ def test_answers_are_as_described(client, job):
     check(client.request("GET", f"/job/{request_id}/events?limit=1"), "/job/{request_id}/events")
     check(client.request("GET", f"/job/{request_id}/deliveries"), "/job/{request_id}/deliveries")
     check(client.request("GET", "/jobs?limit=1"), "/jobs")
+    check(client.request("POST", "/uploads", json={"quality": 80}), "/uploads", "post")
+    check(client.request("POST", "/uploads", json={"quality": 0}), "/uploads", "post")
     assert accepted.headers["Location"] == f"{client.api_url}/job/status/{request_id}"
 
 

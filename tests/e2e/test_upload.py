@@ -105,6 +105,24 @@ def test_a_transient_answer_delays_a_job_and_does_not_fail_it(client, shop):
     assert client.ended(request_id)["status"] == "COMPLETED"
 
 
+def test_a_large_sheet_goes_to_s3_by_a_form_that_takes_that_one_file(client, shop):
+    """As a page does it: the form's fields, then the file."""
+    opened = client.request("POST", "/uploads", json={"format": "webp"}).json()
+    sheet = f"{HEADER}1,Vase,{shop.url('/vase.jpg')}\n"
+
+    def send(body, **changed):
+        return requests.post(opened["url"], data={**opened["fields"], **changed}, files={"file": body}, timeout=30)
+
+    assert send(sheet, key="uploads/another.csv").status_code == 403
+    assert send("").status_code == 400
+    assert send(sheet).status_code == 204
+    assert send(HEADER).status_code == 204  # a second version, which changes nothing
+
+    job = client.ended(opened["request_id"])
+    assert (job["status"], job["rows"], job["images_completed"]) == ("COMPLETED", 1, 1)
+    assert [image["format"] for image in client.images(opened["request_id"])] == ["webp"]
+
+
 def test_a_wrong_sheet_is_refused_at_once(client):
     answer = client.request("POST", "/upload", files={"file": ("products.csv", HEADER + '1,"Vase\n')})
 

@@ -42,9 +42,11 @@ def upload(database: Database, bucket: Bucket, body: bytes, **columns: Any) -> t
         "source_version": None,
         "options": Json({}),
         "dry_run": False,
+        "layout": Json({}),
         "webhook_url": None,
         "idempotency_key": None,
         "upload_sha256": None,
+        "daily_images": None,
     }
     database.execute("insert_job", {**job, **columns})
     return request_id, ObjectVersion(key, bucket.put(key, body, "text/csv"))

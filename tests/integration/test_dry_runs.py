@@ -10,7 +10,7 @@ from psycopg2.extras import Json
 
 from imagejobs.fetch import START_BYTES
 
-PREFLIGHT_COLUMNS = ()
+from imagejobs.preflight_sheet import PREFLIGHT_COLUMNS
 from imagejobs.steps import compress as compress_step
 from tests.integration.emf import series, sums
 from tests.integration.handlers import (

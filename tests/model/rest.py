@@ -10,6 +10,7 @@ from typing import Any
 from imagejobs.bucket import IMAGE_PREFIX, ObjectVersion
 from imagejobs.errors import ImageAbandoned, JobCancelled
 from imagejobs.steps.compress import MAX_CRASHES
+from imagejobs.steps.sweep import MISSING_SHEET_SECONDS
 from operations.objects import CHECKS
 from operations.target import Target
 from tests.model.cloud import Letter
@@ -20,7 +21,6 @@ MAX_RECEIVES = {UPLOADS: 5, ROWS: 10}  # as in the template
 BATCH_ROWS = 10
 # Three crashes of the same worker, four attempts with their rests, webhooks: what was begun has ended by then.
 MAX_MINUTES = 20
-HOUR_SECONDS = 3600
 
 
 def pass_round(world: World) -> None:
@@ -47,7 +47,7 @@ def come_to_rest(world: World) -> Iterator[str]:
     yield from (f"late: {request_id}" for (request_id,) in world.query(late))
     if not is_at_rest(world):
         # A file counts as missing; a message is shown again whose receiver died before it had begun a job.
-        world.move_clock(HOUR_SECONDS)
+        world.move_clock(MISSING_SHEET_SECONDS)
         _pass_minutes(world)
     if not is_at_rest(world):
         yield "something is left to do, and nobody does it"

@@ -23,7 +23,11 @@ ADDRESS_RULES = LAYER / "imagejobs" / "addresses.py"  # names loopback in order 
 PURE_MODULES = sorted(
     {
         *(name for name in MODULES if name.startswith("imagejobs.image")),
+        "imagejobs.form_fields",
+        "imagejobs.gzip_stream",
         "imagejobs.sheet",
+        "imagejobs.sheet_layout",
+        "imagejobs.url_cell",
         "imagejobs.result_sheet",
         "imagejobs.addresses",
         "imagejobs.destinations",
@@ -73,14 +77,16 @@ LOADED = {
 # for at each of its cold starts.
 LOADED_OF_OURS = {
     "authorize": "callers",
-    "api": "addresses bucket database destination_settings destinations errors executions hosts http jobs metrics"
-    " options queries queues sheet steps.api steps.control steps.look upload_form usage",
-    "fan_out": "addresses bucket database destination_settings destinations errors executions hosts jobs metrics"
-    " options queries queues sheet steps.fan_out usage",
-    "compress": "addresses bucket codec database destination_settings destinations errors executions fetch hosts"
-    " image_header image_result jobs metrics options queries queues steps.compress",
+    "api": "addresses bucket database destination_settings destinations errors executions form_fields gzip_stream"
+    " hosts http jobs metrics options queries queues sheet sheet_layout steps.api steps.control steps.look"
+    " upload_form url_cell usage",
+    "fan_out": "addresses bucket database destination_settings destinations errors executions form_fields"
+    " gzip_stream hosts jobs metrics options queries queues sheet sheet_layout steps.fan_out url_cell usage",
+    "compress": "addresses bucket codec database destination_settings destinations errors executions fetch form_fields"
+    " hosts image_header image_result jobs metrics options queries queues steps.compress",
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
-    "finalize": "bucket database errors jobs metrics queries result_sheet sheet steps.finalize webhook",
+    "finalize": "bucket database errors form_fields gzip_stream jobs metrics queries result_sheet sheet sheet_layout"
+    " steps.finalize url_cell webhook",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",
     "sweep": "bucket database errors executions jobs metrics queries queues steps.sweep",

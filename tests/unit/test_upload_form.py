@@ -1,5 +1,6 @@
 """The multipart form of an upload, as clients send it and as they get it wrong."""
 
+import re
 import tempfile
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagejobs.errors import UploadInvalid
-from imagejobs.upload_form import UploadForm, parse_upload_form
+from imagejobs.upload_form import UploadForm, parse_fields, parse_upload_form
 
 CSV = "S. No.,Product Name,Input Image Urls\r\n1,Stühle,https://example.com/a.jpg\r\n".encode()
 TYPE = "multipart/form-data; boundary=XX"
@@ -180,3 +181,55 @@ def test_nothing_raises_anything_but_a_refusal(content_type, body):
     except UploadInvalid:
         return
     assert parsed.file
+
+
+# ── Fields without a file ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"{}", {}),
+        (
+            b' {"quality": 80, "keep_metadata": true, "format": "webp"}',
+            {"quality": "80", "keep_metadata": "true", "format": "webp"},
+        ),
+        (
+            b'{"columns": {"id": "Gr\xc3\xb6\xc3\x9fe"}}',
+            {"columns": '{"id": "Gr\\u00f6\\u00dfe"}'},
+        ),
+    ],
+)
+def test_fields_of_json_are_the_text_that_a_form_has_for_them(body, fields):
+    assert parse_fields("application/json; charset=utf-8", body) == fields
+
+
+def test_fields_of_a_form_are_its_parts():
+    assert parse_fields(TYPE, form(part("quality", b"80"), part("note", "Größe".encode()))) == {
+        "quality": "80",
+        "note": "Größe",
+    }
+
+
+@pytest.mark.parametrize("content_type", [None, "application/json", TYPE])
+def test_no_body_is_no_fields(content_type):
+    assert parse_fields(content_type, b"") == {}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "reason"),
+    [
+        ("application/json", b"{", "not JSON"),
+        ("application/json", b"[" * 100_000, "not JSON"),
+        ("application/json", b"\xff\xfe{", "not JSON"),
+        ("application/json", b'{"quality": ' + b"9" * 5000 + b"}", "not JSON"),
+        ("application/json", b'["quality"]', "no object"),
+        ("application/x-www-form-urlencoded", b"quality=80", "application/json or as multipart/form-data"),
+        (None, b"{}", "application/json or as multipart/form-data"),
+        (TYPE, form(part("file", CSV, filename="a.csv")), 'The part "file" is sent here'),
+        (TYPE, form(part("quality", b"1"), part("quality", b"2")), 'The field "quality" is sent 2 times'),
+    ],
+)
+def test_what_is_not_fields_is_refused(content_type, body, reason):
+    with pytest.raises(UploadInvalid, match=re.escape(reason)):
+        parse_fields(content_type, body)

@@ -1,7 +1,9 @@
 """What commands share: the invocation that they write for, and options that mean the same everywhere."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -26,6 +28,7 @@ class Invocation:
     output: Output = field(default_factory=Output)
     profile: str | None = None
 
+    @cached_property
     def api(self) -> Api:
         """The API that this call is about.
 
@@ -35,23 +38,19 @@ class Invocation:
         return Api(find_connection(self.profile, self.output.warn), self.output.note)
 
     def save(self, url: str, target: Path) -> None:
-        """Write what a URL serves to a file, or to standard output once it is there whole."""
-        if target == STANDARD_OUTPUT:
-            with TemporaryDirectory(prefix="imagejobs-") as folder:
-                whole = Path(folder, "download")
-                self.api().download(url, whole)
-                _copy_to_standard_output(whole)
+        """Write what a URL serves to a file, or into a pipe or the like once it is there whole."""
+        if target == STANDARD_OUTPUT or (target.exists() and not target.is_file()):
+            self._pour(url, target)
         else:
-            size_bytes = self.api().download(url, target)
+            size_bytes = self.api.download(url, target.resolve())
             self.output.note(f"{target}: {size_bytes:,} bytes")
 
-
-def _copy_to_standard_output(file: Path) -> None:
-    stdout = click.get_binary_stream("stdout")
-    with file.open("rb") as content:
-        while chunk := content.read(1 << 20):
-            stdout.write(chunk)
-    stdout.flush()
+    def _pour(self, url: str, target: Path) -> None:
+        with TemporaryDirectory(prefix="imagejobs-") as folder:
+            whole = Path(folder, "download")
+            self.api.download(url, whole)
+            with whole.open("rb") as content, click.open_file(str(target), "wb") as stream:
+                shutil.copyfileobj(content, stream)
 
 
 def wait(
@@ -66,7 +65,7 @@ def wait(
         output: Where the finished CSV goes; None for nowhere.
         generation: The one to wait for.
     """
-    api = invocation.api()
+    api = invocation.api
     job = follow(api, request_id, invocation.output, timeout, generation)
     if output and job["result_url"]:
         invocation.save(api.link(request_id, "result"), output)

@@ -1,6 +1,5 @@
 """`status`, `cancel`, `redeliver`, `deliveries`: one job, or the latest."""
 
-from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
@@ -46,12 +45,12 @@ def status(
     elif waiting or output:
         return wait(invocation, str(request_id), timeout=timeout, output=output)
     else:
-        _show(invocation, invocation.api().job(str(request_id)))
+        _show(invocation, invocation.api.job(str(request_id)))
     return ExitCode.DONE
 
 
 def _list(invocation: Invocation, limit: int, wanted: str | None) -> None:
-    jobs = list(islice(invocation.api().jobs(limit, wanted), limit))
+    jobs = list(invocation.api.jobs(limit, wanted))
     if invocation.output.as_json:
         invocation.output.document({"jobs": jobs})
     elif invocation.output.quiet:
@@ -63,7 +62,7 @@ def _list(invocation: Invocation, limit: int, wanted: str | None) -> None:
 
 
 def _line(job: Job) -> list[object]:
-    saved = size(job["bytes_before"] - job["bytes_after"])
+    saved = "dry run" if job.get("dry_run") else size(job["bytes_before"] - job["bytes_after"])
     counts = [job["completion_percentage"], job["images"], job["images_failed"]]
     return [job["request_id"], job["created_at"], job["status"], *counts, saved]
 
@@ -75,7 +74,7 @@ def _show(invocation: Invocation, job: Job) -> None:
     elif output.quiet:
         output.say(job["status"])
     else:
-        output.table(["", "Value"], listed(dict(job)), title=summary(job))
+        output.table(["Field", "Value"], listed(dict(job)), title=summary(job))
 
 
 @click.command()
@@ -84,7 +83,7 @@ def _show(invocation: Invocation, job: Job) -> None:
 @click.pass_obj
 def cancel(invocation: Invocation, request_id: UUID) -> ExitCode:
     """Begin no more images of a job; what is done is kept."""
-    answer = invocation.api().cancel(str(request_id))
+    answer = invocation.api.cancel(str(request_id))
     _acknowledge(invocation, answer, "request_id", "Cancelled. Images at work may still end; it can be retried then.")
     return ExitCode.DONE
 
@@ -95,7 +94,7 @@ def cancel(invocation: Invocation, request_id: UUID) -> ExitCode:
 @click.pass_obj
 def redeliver(invocation: Invocation, request_id: UUID) -> ExitCode:
     """Send the webhook of an ended job again."""
-    answer = invocation.api().redeliver(str(request_id))
+    answer = invocation.api.redeliver(str(request_id))
     _acknowledge(invocation, answer, "event_id", "On its way; `imagejobs deliveries` says what becomes of it.")
     return ExitCode.DONE
 
@@ -117,7 +116,7 @@ def deliveries(invocation: Invocation, request_id: UUID) -> ExitCode:
 
     The newest comes first.
     """
-    found = invocation.api().deliveries(str(request_id))
+    found = invocation.api.deliveries(str(request_id))
     if invocation.output.as_json:
         invocation.output.document(found)
         return ExitCode.DONE

@@ -1,16 +1,16 @@
 """`results`: what a job has made, on this machine."""
 
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import click
 
-from imagejobs_cli.client import Api
+from imagejobs_cli.client import MAX_PAGE_IMAGES, Api
 from imagejobs_cli.commands.common import STANDARD_OUTPUT, Invocation, calls_api, job_argument
 from imagejobs_cli.documents import Image
 from imagejobs_cli.errors import ExitCode
@@ -55,7 +55,7 @@ def results(
             raise click.UsageError("--images goes alone.")
         _fetch_images(invocation, job, folder)
         return ExitCode.DONE
-    link = invocation.api().link(job, document or "result")
+    link = invocation.api.link(job, document or "result")
     if invocation.output.as_json and output is None:
         invocation.output.document({"url": link})
         return ExitCode.DONE
@@ -67,18 +67,15 @@ def results(
 
 def _fetch_images(invocation: Invocation, request_id: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    api = invocation.api()
+    api = invocation.api
+    images = api.images(request_id, status="COMPLETED")
     fetched = 0
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as threads:
-        for stored in threads.map(partial(_fetch_image, api, folder), _completed(api, request_id)):
-            fetched += stored
+        while page := list(islice(images, MAX_PAGE_IMAGES)):  # a job may have a million
+            fetched += sum(threads.map(partial(_fetch_image, api, folder), page))
     if invocation.output.as_json:
         invocation.output.document({"folder": str(folder), "images_fetched": fetched})
     invocation.output.note(f"{folder}: {fetched:,} images fetched")
-
-
-def _completed(api: Api, request_id: str) -> Iterator[Image]:
-    return (image for image in api.images(request_id, status="COMPLETED") if image["status"] == "COMPLETED")
 
 
 def _fetch_image(api: Api, folder: Path, image: Image) -> bool:

@@ -116,7 +116,7 @@ def _send(invocation: Invocation, sheet: Path, fields: Mapping[str, str], key: s
     """Upload a sheet; its request_id. What cuts this off says how to repeat it without a second job."""
     again = f"Repeat it with --idempotency-key {key}: should it have arrived, that is the same job."
     try:
-        return invocation.api().submit(sheet, fields, key)
+        return invocation.api.submit(sheet, fields, key)
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted while uploading. {again}") from None
     except Unreachable as error:
@@ -144,7 +144,7 @@ def retry(
     What was done stays. CORRECTED is what `imagejobs results REQUEST_ID --failures` gave, with better cells.
     """
     job = str(request_id)
-    generation = invocation.api().retry(job, corrected)
+    generation = invocation.api.retry(job, corrected)
     if waiting or output:
         return wait(invocation, job, timeout=timeout, output=output, generation=generation)
     return _accepted(invocation, {"request_id": job, "generation": generation})

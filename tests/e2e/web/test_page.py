@@ -164,10 +164,10 @@ def test_a_lost_connection_costs_nothing(visit, context, client, sheet):
     page = visit.page
     visit.enter()
     visit.choose(sheet)
-    context.set_offline(True)  # noqa: FBT003
+    context.set_offline(True)
     visit.begin()
     expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
-    context.set_offline(False)  # noqa: FBT003
+    context.set_offline(False)
     visit.begin()
 
     expect(page.get_by_role("heading", name="Job of")).to_be_visible()

@@ -22,6 +22,7 @@ WEBHOOK_PREFIX = "webhooks/"
 # S3's smallest part is 5 MiB and an object has 10,000 parts at most: 8 MiB carries results up to 80 GB.
 PART_BYTES = 8 * 1024 * 1024
 RESULT_LINK_SECONDS = 3600
+UPLOAD_FORM_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,20 @@ class Bucket:
             },
             ExpiresIn=RESULT_LINK_SECONDS,
         )
+
+    def upload_form(self, key: str, max_bytes: int) -> tuple[str, dict[str, str]]:
+        """A presigned POST that stores an object of 1 to `max_bytes` bytes under the key, without credentials.
+
+        Returns:
+            Where the form goes, and the fields that come before its `file`; both are good for `UPLOAD_FORM_SECONDS`.
+        """
+        form = self._client.generate_presigned_post(
+            Bucket=self.name,
+            Key=key,
+            Conditions=[["content-length-range", 1, max_bytes]],
+            ExpiresIn=UPLOAD_FORM_SECONDS,
+        )
+        return form["url"], form["fields"]
 
 
 def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -39,14 +39,18 @@ class Drop:
         source: Its version: the same version is the same job.
         owner: The caller that dropped files belong to.
         options: How to compress, as fields.
+        layout: What it looks like, as fields.
         webhook_url: Where the job reports, if anywhere.
+        daily_images: Images a day that the owner may have.
         dry_run: Whether its images are only looked at.
     """
 
     source: ObjectVersion
     owner: str
     options: Mapping[str, str]
+    layout: Mapping[str, str]
     webhook_url: str | None
+    daily_images: int | None = None
     dry_run: bool = False
 
 
@@ -84,9 +88,11 @@ def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
         "source_version": drop.source.version,
         "options": Json(dict(drop.options)),
         "dry_run": drop.dry_run,
+        "layout": Json(dict(drop.layout)),
         "webhook_url": drop.webhook_url,
         "idempotency_key": None,
         "upload_sha256": None,
+        "daily_images": drop.daily_images,
     }
     database.execute("insert_job", job)
     return request_id
@@ -120,6 +126,7 @@ def refuse_in(refusal: Mapping[str, Any], transaction: Transaction) -> bool:
     if not transaction.execute("refuse_sheet", refusal):
         return False
     transaction.execute("delete_refused_images", refusal)
+    transaction.execute("delete_refused_row_errors", refusal)
     return True
 
 
@@ -182,6 +189,7 @@ def job_document(job: Mapping[str, Any], base_url: str) -> dict[str, Any]:
         "error_message": job["error_message"],
         "generation": job["generation"],
         **totals(job),
+        "sheet": job["sheet_found"],
         "dry_run": job["dry_run"],
         "preflight": job["preflight"],
         "result_url": result_url(base_url, job),

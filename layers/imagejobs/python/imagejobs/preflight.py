@@ -1,7 +1,7 @@
 """Step `finalize`: what a preflight says of an image, and of a sheet as a whole. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from imagejobs.estimate import Estimate, Seen
@@ -64,6 +64,12 @@ class Summary:
         self._bytes_by_format[seen.format] += seen.bytes
         self._warnings.update(warnings_of(seen).keys())
         self._estimate.add(seen, is_free=is_repeated or is_reused)
+
+    def counted(self, images: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The same images, each counted as it goes by."""
+        for image in images:
+            self.add(image)
+            yield image
 
     def document(self, rows: int, concurrency: int) -> dict[str, Any]:
         """As the status and the webhook have it.

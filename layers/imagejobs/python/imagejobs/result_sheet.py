@@ -3,10 +3,13 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from imagejobs.sheet import SheetRow
+from imagejobs.gzip_stream import packed
+from imagejobs.sheet import SheetForm, SheetRow
+from imagejobs.url_cell import with_urls
 
 RESULT_COLUMNS = ("Output Image Urls", "Status", "Error", "Bytes Before", "Bytes After", "Images Reused")
 
@@ -35,33 +38,88 @@ class ImageOutcome:
     is_reused: bool = False
 
 
-def write_result(
-    header: Sequence[str],
-    rows: Iterable[tuple[SheetRow, Sequence[ImageOutcome]]],
-    *,
-    byte_order_mark: bool,
-) -> Iterator[bytes]:
-    """Yield the finished CSV in UTF-8, line ends CRLF (RFC 4180), in chunks of about 64 KiB.
+Result = tuple[SheetRow, Sequence[ImageOutcome]]
+"""A row with its images' outcomes in the order of its URLs; with none if it has an error."""
 
-    The new columns stand right of the header's. A row with too few cells is filled up with empty ones, and
-    the cells that a row has too many come after the new columns, so that those are always under their names
-    and no cell is lost.
 
-    Every header and cell that a spreadsheet would run as a formula gets a leading apostrophe
-    (`neutralize_formula`).
+def write_result(form: SheetForm, rows: Iterable[Result]) -> Iterator[bytes]:
+    """Yield the finished CSV in UTF-8, line ends CRLF (RFC 4180), in chunks of some 64 KiB; packed if the user's was.
+
+    Where the layout appends, the new columns stand right of the header's. A row with too few cells is filled up with
+    empty ones, and the cells that a row has too many come after the new columns, so that those are always under their
+    names and no cell is lost. Where it replaces, each URL whose image is completed gives its place to the new one, and
+    nothing else changes.
+
+    Every header and cell that a spreadsheet would run as a formula gets a leading apostrophe (`neutralize_formula`),
+    the user's own only where the layout does not keep them.
 
     Args:
-        header: The user's column names, as in the file.
-        rows: Each row with its images' outcomes in the order of its URLs; none for a row with an error.
-        byte_order_mark: Whether to begin with the UTF-8 byte order mark, as the user's own file did.
+        form: Of the user's CSV.
+        rows: All of its rows.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    if byte_order_mark:
-        buffer.write("\ufeff")
-    writer.writerow(map(neutralize_formula, (*header, *RESULT_COLUMNS)))
+    if form.layout.replaces:
+        return _written(form, _replaced(form, rows))
+    return write_beside(form, RESULT_COLUMNS, ((row, _result_cells(row, outcomes)) for row, outcomes in rows))
+
+
+def write_beside(
+    form: SheetForm, columns: Sequence[str], rows: Iterable[tuple[SheetRow, Sequence[str]]]
+) -> Iterator[bytes]:
+    """Yield the user's CSV with other columns right of its own, whatever the layout says, else as `write_result` does.
+
+    Args:
+        form: Of the user's CSV.
+        columns: The names of the new columns.
+        rows: All of its rows, each with its cells under them.
+    """
+    return _written(form, _appended(form, columns, rows))
+
+
+def _appended(
+    form: SheetForm, columns: Sequence[str], rows: Iterable[tuple[SheetRow, Sequence[str]]]
+) -> Iterator[Iterable[str]]:
+    users, width = _users_cells(form), len(form.header)
+    yield (*users(form.header), *columns)
+    for row, added in rows:
+        yield (
+            *users(row.cells[:width]),
+            *[""] * (width - len(row.cells)),
+            *map(neutralize_formula, added),
+            *users(row.cells[width:]),
+        )
+
+
+def _replaced(form: SheetForm, rows: Iterable[Result]) -> Iterator[Iterable[str]]:
+    users = _users_cells(form)
+    yield users(form.header)
     for row, outcomes in rows:
-        writer.writerow(map(neutralize_formula, _result_cells(row, outcomes, len(header))))
+        yield users(_with_outcomes(row, outcomes, form.columns.urls) if outcomes else row.cells)
+
+
+def _with_outcomes(row: SheetRow, outcomes: Sequence[ImageOutcome], places: Sequence[int]) -> list[str]:
+    now = iter([outcome.output_url or url for outcome, url in zip(outcomes, row.image_urls, strict=True)])
+    cells = list(row.cells)
+    for place in places:
+        cells[place] = with_urls(cells[place], now)
+    return cells
+
+
+def _users_cells(form: SheetForm) -> Callable[[Sequence[str]], Iterable[str]]:
+    return tuple if form.layout.keeps_cells else partial(map, neutralize_formula)
+
+
+def _written(form: SheetForm, lines: Iterable[Iterable[str]]) -> Iterator[bytes]:
+    chunks = _encoded(form, lines)
+    return packed(chunks) if form.is_gzip else chunks
+
+
+def _encoded(form: SheetForm, lines: Iterable[Iterable[str]]) -> Iterator[bytes]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=form.layout.separator, lineterminator="\r\n")
+    if form.has_byte_order_mark:
+        buffer.write("\ufeff")
+    for line in lines:
+        writer.writerow(line)
         if buffer.tell() >= _CHUNK_CHARACTERS:
             yield _take(buffer)
     yield _take(buffer)
@@ -80,31 +138,32 @@ def neutralize_formula(cell: str) -> str:
     return cell
 
 
-def _result_cells(row: SheetRow, outcomes: Sequence[ImageOutcome], width: int) -> tuple[str, ...]:
+def _result_cells(row: SheetRow, outcomes: Sequence[ImageOutcome]) -> tuple[str, ...]:
     completed = [outcome for outcome in outcomes if outcome.error is None]
     return (
-        *row.cells[:width],
-        *[""] * (width - len(row.cells)),
         ",".join(outcome.output_url or "" for outcome in outcomes),
-        _status(len(completed), len(outcomes)),
-        row.error.message if row.error else _errors(outcomes),
+        row_status(row, len(completed), len(outcomes)),
+        row.error.message if row.error else by_image([outcome.error for outcome in outcomes]),
         _sum([outcome.bytes_before for outcome in completed]),
         _sum([outcome.bytes_after for outcome in completed]),
         str(sum(outcome.is_reused for outcome in outcomes)) if outcomes else "",
-        *row.cells[width:],
     )
 
 
-def _status(completed: int, images: int) -> str:
+def row_status(row: SheetRow, completed: int, images: int) -> str:
+    """COMPLETED, PARTIAL or FAILED, by how many of the row's images are completed."""
+    if not images and row.error is None:
+        return ""  # of a mapped sheet, and names no image
     if not completed:
         return "FAILED"
     return "COMPLETED" if completed == images else "PARTIAL"
 
 
-def _errors(outcomes: Sequence[ImageOutcome]) -> str:
-    if len(outcomes) == 1:
-        return outcomes[0].error or ""
-    return "; ".join(f"image {place}: {each.error}" for place, each in enumerate(outcomes, 1) if each.error)
+def by_image(texts: Sequence[str | None]) -> str:
+    """What is told of some of a row's images, in one cell; where it has several, with the place of each."""
+    if len(texts) == 1:
+        return texts[0] or ""
+    return "; ".join(f"image {place}: {text}" for place, text in enumerate(texts, 1) if text)
 
 
 def _sum(sizes: Sequence[int | None]) -> str:

@@ -1,6 +1,7 @@
-"""Step `api`: takes the multipart form of `POST /upload` apart."""
+"""Step `api`: takes the form of `POST /upload` apart, and the fields of `POST /uploads`."""
 
 import io
+import json
 from dataclasses import dataclass
 
 from multipart import (  # type: ignore[import-untyped]
@@ -46,15 +47,45 @@ def parse_upload_form(content_type: str | None, body: bytes) -> UploadForm:
     """
     parts = _parse_parts(_boundary(content_type), body)
     names = [part.name for part in parts]
-    for name in names:
-        if names.count(name) > 1:
-            raise UploadInvalid(f"The field {_shown(name)} is sent {names.count(name)} times. Send it once.")
     file = next((part.raw for part in parts if part.name == _FILE_FIELD), None)
     if file is None:
         raise _no_file(names)
     if not file:
         raise UploadInvalid(f'The part "{_FILE_FIELD}" is empty. {_EXAMPLE}')
     return UploadForm(file, {part.name: _text(part) for part in parts if part.name != _FILE_FIELD})
+
+
+def parse_fields(content_type: str | None, body: bytes) -> dict[str, str]:
+    """Parse the fields of an upload whose file comes later: a JSON object, or a multipart form, or no body at all.
+
+    What is no text in JSON becomes its JSON, as a form has it: 80, true, {"id": "Handle"}.
+
+    Raises:
+        UploadInvalid: It is none of these, a field is sent twice or is not UTF-8, or the file is sent along.
+    """
+    if not body:
+        return {}
+    media_type, _ = parse_options_header(content_type or "")
+    if media_type == "application/json":
+        return _json_fields(body)
+    if media_type != "multipart/form-data":
+        raise UploadInvalid("The fields come as application/json or as multipart/form-data; without any, send no body.")
+    fields = {part.name: _text(part) for part in _parse_parts(_boundary(content_type), body)}
+    if _FILE_FIELD in fields:
+        raise UploadInvalid(
+            f'The part "{_FILE_FIELD}" is sent here; it goes to the `url` that this answers, or to POST /upload.'
+        )
+    return fields
+
+
+def _json_fields(body: bytes) -> dict[str, str]:
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UploadInvalid("The body is not JSON, as its Content-Type says.") from error
+    if not isinstance(fields, dict):
+        raise UploadInvalid('The body is JSON, but no object such as {"quality": 80}.')
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
 
 
 def _boundary(content_type: str | None) -> str:
@@ -93,6 +124,10 @@ def _parse_parts(boundary: str, body: bytes) -> list[MultipartPart]:
     except (MultipartError, UnicodeError) as error:
         reason = error.args[0] if isinstance(error, MultipartError) else "Invalid characters in boundary"
         raise UploadInvalid(f"The multipart body cannot be read ({reason}). {_EXAMPLE}") from error
+    names = [part.name for part in parts]
+    for name in names:
+        if names.count(name) > 1:
+            raise UploadInvalid(f"The field {_shown(name)} is sent {names.count(name)} times. Send it once.")
     return parts
 
 

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -18,7 +19,7 @@ from aws_lambda_powertools import Logger
 from psycopg2.extras import Json
 
 from imagejobs.addresses import check_url
-from imagejobs.bucket import UPLOAD_PREFIX, Bucket
+from imagejobs.bucket import UPLOAD_FORM_SECONDS, UPLOAD_PREFIX, Bucket
 from imagejobs.database import Database, Row, Transaction
 from imagejobs.destinations import Destinations
 from imagejobs.errors import (
@@ -27,9 +28,12 @@ from imagejobs.errors import (
     RequestInvalid,
     SheetTooLarge,
 )
+from imagejobs.form_fields import refuse_unknown
+from imagejobs.jobs import timestamp
 from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
-from imagejobs.options import CompressionOptions
+from imagejobs.options import CompressionOptions, RunOptions
 from imagejobs.sheet import check_sheet
+from imagejobs.sheet_layout import SheetLayout
 from imagejobs.upload_form import UploadForm
 from imagejobs.usage import Allowance, reserve_images
 
@@ -63,20 +67,14 @@ def accept_upload(
         IdempotencyKeyReused: The key came with another form before.
         QuotaExceeded: The sheet names more images than are left of the caller's day.
     """
-    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise RequestInvalid("The header Idempotency-Key has 1 to 255 ASCII characters without spaces, such as a UUID.")
-    options, webhook_url, images = _check_form(form, destinations)
-    request_id = uuid4()
-    job: Row = {
-        "request_id": request_id,
-        "owner": allowance.owner,
-        "source_key": f"{UPLOAD_PREFIX}{request_id}.csv",
-        "source_version": None,
-        "options": Json(options.to_fields()),
-        "webhook_url": webhook_url,
-        "idempotency_key": idempotency_key,
-        "upload_sha256": _form_sha256(form) if idempotency_key else None,
-    }
+    if len(form.file) > MAX_UPLOAD_BYTES:
+        raise SheetTooLarge(
+            f"The file has {len(form.file):,} bytes; an upload may have {MAX_UPLOAD_BYTES:,}. "
+            "Send a larger file by the form that POST /uploads answers, or drop it into the bucket's drop/ folder."
+        )
+    file_sha256 = hashlib.sha256(form.file).hexdigest()
+    job = _new_job(allowance.owner, form.fields, file_sha256, destinations, idempotency_key)
+    images = check_sheet(partial(BytesIO, form.file), SHEET_LIMITS, SheetLayout.among(form.fields))
     database.transact(partial(_insert_job, job, allowance, images))
     if idempotency_key:
         job = _job_of_key(database, job)
@@ -89,28 +87,84 @@ def accept_upload(
 def _insert_job(job: Row, allowance: Allowance, images: int, transaction: Transaction) -> None:
     """A job that is there already, by its key or a commit whose reply was lost, is not counted again."""
     if transaction.execute("insert_job", job):
-        reserve_images(transaction, allowance.owner, allowance.daily_images, images)
+        reserve_images(transaction, allowance.owner, allowance.daily_images, images, dry_run=job["dry_run"])
 
 
-def _check_form(form: UploadForm, destinations: Destinations) -> tuple[CompressionOptions, str | None, int]:
-    """The form's options and webhook URL, and the number of images that its CSV names."""
-    if len(form.file) > MAX_UPLOAD_BYTES:
-        raise SheetTooLarge(
-            f"The file has {len(form.file):,} bytes; an upload may have {MAX_UPLOAD_BYTES:,}. "
-            "Drop a larger file into the bucket's drop/ folder instead."
-        )
-    fields = dict(form.fields)
+def open_upload(
+    database: Database,
+    bucket: Bucket,
+    *,
+    allowance: Allowance,
+    fields: Mapping[str, str],
+    destinations: Destinations,
+    idempotency_key: str | None = None,
+) -> dict[str, Any]:
+    """Write a job whose CSV its caller sends to S3 by itself: its version that arrives first is the job.
+
+    Nobody has seen the CSV yet, so that the fan-out checks it and counts its images. A job whose CSV never arrives is
+    ended by the sweeper.
+
+    Args:
+        database: Where the job row goes.
+        bucket: Where the CSV will come.
+        allowance: The caller, and what it may use.
+        fields: Options and `webhook_url`.
+        destinations: Whom the webhook may be sent to.
+        idempotency_key: The caller's own name for this upload; sent again with the same fields, it is the same job, and
+            the form is a new one.
+
+    Returns:
+        `request_id`; `url` and `fields` of the form; `expires_at`, when it is good no longer.
+
+    Raises:
+        OptionInvalid, RequestInvalid, UrlRefused: What the caller must change.
+        IdempotencyKeyReused: The key came with other fields, or with a file, before.
+    """
+    job = _new_job(allowance.owner, fields, None, destinations, idempotency_key)
+    database.execute("insert_job", {**job, "daily_images": allowance.daily_images})
+    if idempotency_key:
+        job = _job_of_key(database, job)
+        database.execute("await_sheet", job)
+    expires_at = datetime.now(UTC) + timedelta(seconds=UPLOAD_FORM_SECONDS)
+    url, form_fields = bucket.upload_form(job["source_key"], SHEET_LIMITS.max_bytes)
+    request_id = str(job["request_id"])
+    return {"request_id": request_id, "url": url, "fields": form_fields, "expires_at": timestamp(expires_at)}
+
+
+def _new_job(
+    owner: str,
+    form_fields: Mapping[str, str],
+    file_sha256: str | None,
+    destinations: Destinations,
+    idempotency_key: str | None,
+) -> Row:
+    """The row of a job to be, its options and webhook checked; without `file_sha256` its CSV is still to come."""
+    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+        raise RequestInvalid("The header Idempotency-Key has 1 to 255 ASCII characters without spaces, such as a UUID.")
+    fields = dict(form_fields)
     webhook_url = fields.pop(WEBHOOK_URL_FIELD, "").strip() or None
     if webhook_url:
         check_url(webhook_url, destinations)
-    options = CompressionOptions.from_fields(fields)
-    return options, webhook_url, check_sheet(partial(BytesIO, form.file), SHEET_LIMITS)
+    refuse_unknown(fields, CompressionOptions, SheetLayout, RunOptions)
+    request_id = uuid4()
+    return {
+        "request_id": request_id,
+        "owner": owner,
+        "source_key": f"{UPLOAD_PREFIX}{request_id}.csv",
+        "source_version": None,
+        "options": Json(CompressionOptions.among(fields).to_fields()),
+        "layout": Json(SheetLayout.among(fields).to_fields()),
+        "dry_run": RunOptions.among(fields).dry_run,
+        "webhook_url": webhook_url,
+        "idempotency_key": idempotency_key,
+        "upload_sha256": _upload_sha256(form_fields, file_sha256) if idempotency_key else None,
+        "daily_images": None,
+    }
 
 
-def _form_sha256(form: UploadForm) -> str:
+def _upload_sha256(fields: Mapping[str, str], file_sha256: str | None) -> str:
     """What tells two uploads apart; not the request's body, whose multipart boundary is another one each time."""
-    content = [sorted(form.fields.items()), hashlib.sha256(form.file).hexdigest()]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([sorted(fields.items()), file_sha256]).encode()).hexdigest()
 
 
 def _job_of_key(database: Database, job: Mapping[str, Any]) -> Row:

@@ -267,8 +267,6 @@ class RowWorker:
             message = f"Given up: the worker died or ran out of time at this image {MAX_CRASHES} times."
             return Attempt(image, _failed(ImageAbandoned(message)))
         try:
-            if not clock.may_begin:
-                raise NotBegun("There was time when it was leased; images before it took it.")
             return self._check(image, clock) if image["dry_run"] else self._compress(image, clock)
         except (NotBegun, HostAtRest) as error:
             return _not_begun(image, error)
@@ -281,6 +279,7 @@ class RowWorker:
             return _after_error(image, _AttemptFailed("The service failed at this image; try again later."))
 
     def _compress(self, image: Record, clock: Clock) -> Attempt:
+        _require_time(clock)
         options = CompressionOptions.from_fields(image["options"])
         self.codec.start(options)
         fetched = self._patiently(partial(self._fetch, image, clock), clock)
@@ -326,6 +325,7 @@ class RowWorker:
 
     def _check(self, image: Record, clock: Clock) -> Attempt:
         """Of a dry run's image: what it is, without compressing or storing anything."""
+        _require_time(clock)
         start = self._patiently(partial(self._fetch_start, image, clock), clock)
         header = check_start(start.body, is_whole=start.is_whole)
         known = _validators(image["known"])
@@ -428,6 +428,11 @@ class _AttemptFailed(ImageError):
 
     code = "internal_error"
     transient = True
+
+
+def _require_time(clock: Clock) -> None:
+    if not clock.may_begin:
+        raise NotBegun("There was time when it was leased; images before it took it.")
 
 
 def _not_begun(image: Record, error: NotBegun | HostAtRest) -> Attempt:

@@ -5,10 +5,10 @@ Each can run twice: the same bytes under the same key, a guarded transition, one
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from psycopg2.extras import Json
@@ -29,15 +29,23 @@ from imagejobs.limits import SHEET_LIMITS
 from imagejobs.metrics import Metric, emit
 from imagejobs.options import CompressionOptions
 from imagejobs.preflight import Summary
+from imagejobs.preflight_sheet import finding_of, write_findings
 from imagejobs.result_sheet import ImageOutcome, write_result
 from imagejobs.sheet import SheetRow, read_sheet
+from imagejobs.sheet_layout import SheetLayout
 from imagejobs.webhook import judge, next_delay_seconds
 
+Told = TypeVar("Told")
+
 PAGE_IMAGES = 1000
+GZIP_SUFFIX = ".gz"
 # What ends an image whose worker may have died after it stored something.
 ENDED_FOR_A_WORKER = (ImageAbandoned.code, JobCancelled.code)
 
 COMPLETED_MESSAGE = "CSV and image processing completed successfully."
+PREFLIGHT_MESSAGE = (
+    "Preflight completed: {failed} of {images} images would fail, see the finished CSV. None was compressed."
+)
 PARTLY_MESSAGE = "CSV and image processing completed; {failed} of {images} images failed, see the finished CSV."
 NO_IMAGE_MESSAGE = "No image could be compressed ({images} failed); the finished CSV says why, row by row."
 NO_ROW_MESSAGE = (
@@ -83,13 +91,14 @@ class Closer:
         if not _is_open(job, state):
             return _result(job["result_key"], job["result_version"])
         key = _result_key(job["source_key"])
+        error_key = f"{key}.error.json"
         if not job["rows_total"]:  # the sheet was refused; one that was read has a row
             reason = {"request_id": str(job["request_id"]), "status": "FAILED", "message": job["error_message"]}
-            self.bucket.put(f"{key}.error.json", json.dumps(reason).encode(), "application/json")
+            self.bucket.put(error_key, json.dumps(reason).encode(), "application/json")
             return _result(None, None)
         summary = Summary(CompressionOptions.from_fields(job["options"])) if job["dry_run"] else None
-        version = self.bucket.put_parts(key, self._finished_csv(job, summary), "text/csv; charset=utf-8")
-        self.bucket.delete(f"{key}.error.json")  # of an earlier file of the same name
+        key, version = self._store_result(job, key, summary)
+        self.bucket.delete(error_key)  # of an earlier file of the same name
         return _result(
             key, version, summary.document(job["rows_total"], self.compress_concurrency) if summary else None
         )
@@ -191,11 +200,19 @@ class Closer:
             "body": json.dumps(body),
         }
 
-    def _finished_csv(self, job: Row, summary: Summary | None) -> Iterator[bytes]:
+    def _store_result(self, job: Row, key: str, summary: Summary | None) -> tuple[str, str]:
+        """The finished CSV's key, which says whether it is a gzip, and its version."""
         with self.bucket.open(ObjectVersion(job["source_key"], job["source_version"])) as stream:
-            sheet = read_sheet(stream, SHEET_LIMITS)
-            rows = _with_outcomes(iter(sheet), self._images(job["request_id"]))
-            yield from write_result(sheet.header, rows, byte_order_mark=sheet.has_byte_order_mark)
+            sheet = read_sheet(stream, SHEET_LIMITS, SheetLayout.from_fields(job["layout"]))
+            images = self._images(job["request_id"])
+            if summary:
+                chunks = write_findings(sheet.form, _beside(sheet, summary.counted(images), finding_of))
+            else:
+                chunks = write_result(sheet.form, _beside(sheet, images, _outcome))
+            if sheet.form.is_gzip:
+                key = f"{key.removesuffix(GZIP_SUFFIX)}{GZIP_SUFFIX}"
+            content_type = "application/gzip" if sheet.form.is_gzip else "text/csv; charset=utf-8"
+            return key, self.bucket.put_parts(key, chunks, content_type)
 
     def _strays(self, state: Mapping[str, Any]) -> Iterator[ObjectVersion]:
         if not self._may_have_strays(state):
@@ -276,12 +293,12 @@ def _record(delivery: Mapping[str, Any], transaction: Transaction) -> bool:
     return recorded > 0
 
 
-def _with_outcomes(
-    rows: Iterator[SheetRow], images: Iterator[Row]
-) -> Iterator[tuple[SheetRow, Sequence[ImageOutcome]]]:
-    """Each row of the sheet beside its images: both come in the sheet's order."""
+def _beside(
+    rows: Iterable[SheetRow], images: Iterator[Row], told: Callable[[Row], Told]
+) -> Iterator[tuple[SheetRow, Sequence[Told]]]:
+    """Each row of the sheet beside what is told of its images: both come in the sheet's order."""
     for row in rows:
-        yield row, [_outcome(next(images)) for _ in row.image_urls]
+        yield row, [told(next(images)) for _ in row.image_urls]
 
 
 def _outcome(image: Row) -> ImageOutcome:
@@ -308,6 +325,8 @@ def _failure(job: Row) -> str | None:
 def _webhook_message(job: Row) -> str:
     if job["status"] == "FAILED":
         return str(job["error_message"])
+    if job["dry_run"]:
+        return PREFLIGHT_MESSAGE.format(failed=job["images_failed"], images=job["images_total"])
     if job["images_failed"]:
         return PARTLY_MESSAGE.format(failed=job["images_failed"], images=job["images_total"])
     return COMPLETED_MESSAGE

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from aws_lambda_powertools import Logger
 
-from imagejobs.bucket import ObjectVersion
+from imagejobs.bucket import UPLOAD_FORM_SECONDS, ObjectVersion
 from imagejobs.database import Database, Row, json_arrays
 from imagejobs.executions import Finalizer
 from imagejobs.jobs import refuse_sheet
@@ -18,8 +18,8 @@ logger = Logger(child=True)
 
 # Younger work is still on its ordinary way.
 OLDER_THAN_SECONDS = 45
-# The API stores a CSV right after its job row, and notes its version right after that.
-MISSING_SHEET_SECONDS = 3600
+# A form is good for an hour, and 256 MB over a slow line take most of another; the API stores what it is sent at once.
+MISSING_SHEET_SECONDS = 2 * UPLOAD_FORM_SECONDS
 MISSING_SHEET_MESSAGE = "The CSV never arrived in the bucket. Upload it again."
 # A job that waits its turn in a long queue does not move either, and more messages do not help it.
 UNMOVED_SECONDS = 6 * 3600

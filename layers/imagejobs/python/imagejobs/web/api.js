@@ -101,16 +101,6 @@ export class Api {
     return this.#json("GET", `${job(id)}/images?${query({ limit, after, status })}`, { signal });
   }
 
-  /**
-   * Pictures that ended since a cursor, in the order in which they did.
-   *
-   * @param {string} id
-   * @returns {Promise<{images: Picture[], next: string, job: Job}>}
-   */
-  events(id, { after = null, limit = 100, signal = undefined } = {}) {
-    return this.#json("GET", `${job(id)}/events?${query({ limit, after })}`, { signal });
-  }
-
   /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<{webhook_url: string | null, deliveries: Delivery[]}>} */
   deliveries(id, signal) {
     return this.#json("GET", `${job(id)}/deliveries`, { signal });

@@ -1,5 +1,8 @@
 -- copy_images --
-COPY compressed_images (request_id, row_number, position, product_name, source_url) FROM STDIN;
+COPY compressed_images (request_id, row_number, position, serial_number, product_name, source_url) FROM STDIN;
+
+-- copy_row_errors --
+COPY row_error (request_id, row_number, line_number, error_message) FROM STDIN;
 
 -- mark_repeated_urls --
 UPDATE compressed_images AS image
@@ -278,7 +281,7 @@ ORDER BY row_number, position LIMIT %(limit)s;
 
 -- image_columns --
 -- An image as its owner reads it.
-image_id, row_number, position, product_name, source_url, image_url, status, error_code, error_message,
+image_id, row_number, position, serial_number, product_name, source_url, image_url, status, error_code, error_message,
 format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content, reused,
 same_as_row_number, same_as_position
 

@@ -1,14 +1,19 @@
 -- insert_job --
 -- A repeat changes nothing: an upload's id is new with it, a dropped file's is derived from its version.
-INSERT INTO job_request (request_id, owner, source_key, source_version, options, dry_run, webhook_url,
-                         idempotency_key, upload_sha256)
-VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(dry_run)s, %(webhook_url)s,
-        %(idempotency_key)s, %(upload_sha256)s)
+INSERT INTO job_request (request_id, owner, source_key, source_version, options, layout, dry_run, webhook_url,
+                         idempotency_key, upload_sha256, daily_images)
+VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(layout)s, %(dry_run)s, %(webhook_url)s,
+        %(idempotency_key)s, %(upload_sha256)s, %(daily_images)s)
 ON CONFLICT DO NOTHING;
 
 -- find_upload --
 SELECT request_id, source_key, source_version, upload_sha256 FROM job_request
 WHERE owner = %(owner)s AND idempotency_key = %(idempotency_key)s;
+
+-- await_sheet --
+-- Another form was given out for it: the time in which the sheet must come begins anew.
+UPDATE job_request SET updated_at = now()
+WHERE request_id = %(request_id)s AND source_version IS NULL AND finalizable_at IS NULL;
 
 -- delete_pending_job --
 -- An upload with a key stays: its caller repeats it, and another request may be doing so now.
@@ -78,7 +83,7 @@ SELECT request_id FROM job_request WHERE request_id = %(request_id)s AND fan_out
 -- declare_totals --
 UPDATE job_request
 SET rows_total = %(rows_total)s, rows_failed = %(rows_failed)s, images_total = %(images_total)s, updated_at = now(),
-    rows_staged = %(rows_total)s, finalizable_at = CASE WHEN %(images_total)s = 0 THEN now() END
+    sheet_found = %(sheet_found)s, rows_staged = %(rows_total)s, finalizable_at = CASE WHEN %(images_total)s = 0 THEN now() END
 WHERE request_id = %(request_id)s AND fan_out_token = %(token)s AND rows_total IS NULL;
 
 -- advance_rows_sent --
@@ -168,6 +173,10 @@ ORDER BY updated_at LIMIT %(limit)s;
 DELETE FROM compressed_images USING job_request AS job
 WHERE compressed_images.request_id = %(request_id)s AND job.request_id = %(request_id)s AND job.rows_total = 0;
 
+-- delete_refused_row_errors --
+DELETE FROM row_error USING job_request AS job
+WHERE row_error.request_id = %(request_id)s AND job.request_id = %(request_id)s AND job.rows_total = 0;
+
 -- settle_job --
 UPDATE job_request SET settled_at = now()
 WHERE request_id = %(request_id)s AND generation = %(generation)s
@@ -190,8 +199,10 @@ WHERE settled_at IS NULL AND status = 'PROCESSING' AND finalizable_at IS NULL AN
 RETURNING request_id;
 
 -- list_stuck_jobs --
+-- A sheet that has not come is its caller's to send.
 SELECT request_id FROM job_request
 WHERE settled_at IS NULL AND status IN ('PENDING', 'PROCESSING')
+  AND (source_version IS NOT NULL OR finalizable_at IS NOT NULL)
   AND updated_at < now() - make_interval(secs => %(older_than_seconds)s)
 ORDER BY updated_at LIMIT %(limit)s;
 
