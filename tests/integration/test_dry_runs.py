@@ -8,8 +8,8 @@ import boto3
 import pytest
 from psycopg2.extras import Json
 
+from imagejobs.bucket import ObjectVersion
 from imagejobs.fetch import START_BYTES
-
 from imagejobs.preflight_sheet import PREFLIGHT_COLUMNS
 from imagejobs.steps import compress as compress_step
 from tests.integration.emf import series, sums
@@ -175,6 +175,36 @@ def test_a_real_run_whose_source_is_gone_is_tried_again_beside_a_dry_run(begin, 
     assert query(connect, RESTS, real) == [(0, True, None)]
 
 
+def test_a_preflight_is_an_upload_that_is_a_dry_run(functions, database):
+    answers = [
+        functions.invoke("api", upload_event(sheet("https://shop.example/a.jpg"), fields, name=name))
+        for name, fields in (("preflight", {"quality": "60"}), ("upload", {"dry_run": "true"}), ("upload", {}))
+    ]
+
+    jobs = [job_of(database, content_of(answer)["request_id"]) for answer in answers]
+    assert [answer["statusCode"] for answer in answers] == [202] * 3
+    assert [(job["dry_run"], job["options"]) for job in jobs] == [(True, {"quality": "60"}), (True, {}), (False, {})]
+
+
+def test_a_dropped_file_says_so_in_its_metadata(functions, database, bucket, connect):
+    for value in ("true", "perhaps"):
+        boto3.client("s3").put_object(
+            Bucket=bucket.name,
+            Key=f"drop/{value}.csv",
+            Body=sheet("https://shop.example/a"),
+            Metadata={"dry_run": value},
+        )
+        version = boto3.client("s3").head_object(Bucket=bucket.name, Key=f"drop/{value}.csv")["VersionId"]
+        functions.invoke("fan_out", file_event(ObjectVersion(f"drop/{value}.csv", version)))
+
+    jobs = query(connect, "SELECT dry_run, error_message FROM job_request ORDER BY source_key DESC")
+    assert jobs == [
+        (True, None),
+        (False, "Option 'dry_run' is 'perhaps'; true and false are allowed."),
+    ]
+    assert query(connect, "SELECT owner, images, images_checked FROM caller_usage") == [("drop", 0, 1)]
+
+
 def used(connect):
     """Of the shop's day: images compressed, and images looked at."""
     return query(connect, "SELECT images, images_checked FROM caller_usage WHERE owner = 'shop'")
@@ -216,7 +246,7 @@ def ended(functions, begin, work, shop):
     shop.answers["/gone.jpg"] = [says(http_answer(status="404 Not Found"))]
     shop.answers["/b.png"] = [says(http_answer(PNG))]
     shop.answers["/large.jpg"] = [says(http_answer(LARGE))]
-    cells = [shop.url("/large.jpg"), ",".join(map(shop.url, ("/b.png", "/large.jpg", "/gone.jpg"))), "no URL"]
+    cells = [shop.url("/large.jpg"), ",".join(map(shop.url, ("/b.png", "/large.jpg", "/gone.jpg"))), ""]
     request_id = begin(*cells, webhook_url="https://shop.example/hook")
     work(request_id, rows=2)
     return request_id, close(functions, request_id)
@@ -251,7 +281,7 @@ def test_the_status_and_the_webhook_have_the_summary(functions, ended):
     )
 
 
-def test_the_finished_csv_says_it_row_by_row(database, bucket, ended):
+def test_the_finished_csv_says_it_row_by_row(database, bucket, ended, shop):
     job = job_of(database, ended[0])
     body = boto3.client("s3").get_object(Bucket=bucket.name, Key=job["result_key"])["Body"].read().decode()
     header, *rows = csv.reader(io.StringIO(body))
@@ -261,7 +291,7 @@ def test_the_finished_csv_says_it_row_by_row(database, bucket, ended):
         ["COMPLETED", "", str(len(LARGE)), "300x400", "jpeg", "", ""],
         [
             "PARTIAL",
-            "image 3: The origin answered 404 for http://127.0.0.1/gone.jpg; check that the image is there.",
+            f"image 3: The origin answered 404 for {shop.url('/gone.jpg')}; check that the image is there.",
             str(len(PNG) + len(LARGE)),
             "48x36,300x400,",
             "png,jpeg,",
