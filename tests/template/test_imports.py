@@ -85,8 +85,8 @@ LOADED_OF_OURS = {
     "compress": "addresses bucket codec database destination_settings destinations errors executions fetch form_fields"
     " hosts image_header image_result jobs metrics options queries queues steps.compress",
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
-    "finalize": "bucket database errors form_fields gzip_stream jobs metrics queries result_sheet sheet sheet_layout"
-    " steps.finalize url_cell webhook",
+    "finalize": "bucket database errors estimate form_fields gzip_stream jobs metrics options preflight preflight_sheet"
+    " queries result_sheet sheet sheet_layout steps.finalize url_cell webhook",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",
     "sweep": "bucket database errors executions jobs metrics queries queues steps.sweep",
