@@ -18,7 +18,7 @@ CHECKOV := .venv-checkov/installed
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run verify redrive tokens build test e2e check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables clean lock
+.PHONY: help demo run verify redrive tokens build test e2e test-web screenshots check bench bench-codec bench-sandbox bench-scale cost long reliability security-report doc-tables openapi clean lock
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -48,6 +48,12 @@ test: $(DEV) $(CHECKOV) ## All tests but the long ones
 
 e2e: $(DEV) ## The end-to-end tests against a deployed stack: STACK=; E2E_TOKEN and E2E_WEBHOOK_URL in the environment
 	E2E_STACK=$(or $(STACK),$(error Which stack? make e2e STACK=imagejobs-dev)) $(BIN)/pytest tests/e2e
+
+test-web: $(DEV) ## The page in Chromium: from a CSV to the gallery, errors, keyboard, axe; part of `make test` and `make check`
+	$(BIN)/pytest tests/e2e/web
+
+screenshots: $(DEV) ## Pictures of the page for the documentation, docs/images/page-*.png
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m tests.e2e.web.screenshots
 
 check: $(DEV) $(CHECKOV) ## Everything that must be green: tests (sam build, checkov), ruff, mypy, cfn-lint, sam validate, pip check
 	$(BIN)/python -m pip --disable-pip-version-check check
@@ -89,6 +95,9 @@ security-report: $(DEV) ## Hostile URLs, files, sheets and origins, secrets: the
 
 doc-tables: $(DEV) ## Write the tables of docs/deploy.md and docs/iam.md anew from the template
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m tests.template.doc_tables
+
+openapi: $(DEV) ## Write the API's description anew from its handlers: openapi.json and docs.html of the shared package
+	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m openapi
 
 clean: ## Forget the state of `make run`
 	@if [ -e $(LOCAL) ]; then $(BIN)/python -m local clean; else rm -rf .local; fi

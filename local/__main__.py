@@ -19,6 +19,7 @@ BANNER = """
 The service runs. Ctrl-C stops it; what it has done stays in {state_dir} (`make clean` forgets it).
 
   API            {info.api_url}
+  Page           {info.api_url}/ (asks for the token)
   Images         {info.image_base_url}/images/…
   Token          {info.token}
   Webhook secret {info.webhook_secret}

@@ -10,7 +10,6 @@ from typing import Any
 
 import requests
 import schemathesis
-import yaml
 from hypothesis import strategies as st
 from schemathesis import engine
 from schemathesis.engine.events import EngineEvent, FatalError, NonFatalError, ScenarioFinished
@@ -95,16 +94,17 @@ def _ended_jobs(bench: Bench, caller: Caller) -> list[str]:
 
 def _description(bench: Bench, jobs: Sequence[str]) -> Description:
     """What the API says of itself, with examples that are there, and no webhook but the shop's: none goes out."""
-    answer = requests.get(f"{bench.info.api_url}/openapi.yaml", timeout=CALL_SECONDS)
-    description: Description = yaml.safe_load(answer.text)
+    description: Description = requests.get(f"{bench.info.api_url}/openapi.json", timeout=CALL_SECONDS).json()
     description["components"]["parameters"]["RequestId"]["examples"] = {job: {"value": job} for job in jobs}
     form = description["paths"]["/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]
     hook = f"http://{bench.shop.origin}{HOOKS}described"
-    description["components"]["schemas"]["UploadFields"]["properties"]["webhook_url"]["const"] = hook
-    description["paths"]["/uploads"]["post"]["requestBody"]["content"]["application/json"]["example"]["webhook_url"] = (
-        hook
-    )
-    form["example"] |= {"file": _csv(bench, "described", [[f"{GOOD}-1.jpg"]]).decode(), "webhook_url": hook}
+    for example in form["examples"].values():
+        example["value"]["file"] = _csv(bench, "described", [[f"{GOOD}-1.jpg"]]).decode()
+    for path in ("/upload", "/uploads"):
+        for body in description["paths"][path]["post"]["requestBody"]["content"].values():
+            body["schema"]["properties"]["webhook_url"]["const"] = hook
+            for example in body["examples"].values():
+                example["value"]["webhook_url"] = hook
     return description
 
 

@@ -193,7 +193,7 @@ class Api:
                 wait_seconds = again.after_seconds
                 if wait_seconds is None:
                     wait_seconds = pause_seconds * random.uniform(0.5, 1.0)  # noqa: S311 so that callers do not meet
-                self._notice(f"{again} Trying again in {wait_seconds:.0f} s …")
+                self._notice(f"{again} Trying again in {wait_seconds:.2g} s …")
                 time.sleep(wait_seconds)
         try:
             return attempt()

@@ -72,8 +72,8 @@ def outcome(job: Job) -> ExitCode:
     return ExitCode.DONE
 
 
-def report(api: Api, job: Job, output: Output) -> ExitCode:
-    """Write how a job has ended, with what failed in it; its exit code."""
+def report(api: Api, job: Job, output: Output) -> None:
+    """Write how a job has ended, with what failed in it."""
     if output.as_json:
         output.document(job)
     elif output.quiet:
@@ -84,7 +84,6 @@ def report(api: Api, job: Job, output: Output) -> ExitCode:
             output.table(["Found", "Value"], listed(found))
         if job["images_failed"]:
             _show_failures(api, job, output)
-    return outcome(job)
 
 
 def summary(job: Job) -> str:

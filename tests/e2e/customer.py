@@ -11,6 +11,7 @@ import requests
 
 from operations.target import Target
 from reliability.query import query
+from tests.description import check_answer
 from tests.e2e.shops import Shop
 
 T = TypeVar("T")
@@ -48,12 +49,15 @@ class Client:
         return self.target.names["bucket"]
 
     def request(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        """The API's answer, which is as it is described."""
         headers = {"Authorization": f"Bearer {self.token}"}
-        return requests.request(
+        answer = requests.request(
             method,
             f"{self.api_url}{path}",
             **{"headers": headers, "timeout": 30, "allow_redirects": False, **arguments},
         )
+        check_answer(method, path, answer.status_code, answer.headers, answer.text)
+        return answer
 
     def upload(self, sheet: str | bytes, **fields: str) -> str:
         """A job's id; unless it says so, the job reuses nothing of another test's."""

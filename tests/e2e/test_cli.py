@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from imagejobs_cli.client import MAX_UPLOAD_BYTES
 from tests.e2e.customer import HEADER
 
 
@@ -53,6 +54,19 @@ def test_an_upload_repeated_with_its_key_is_the_same_job_and_its_webhook_is_list
     assert delivery["outcome"] == "delivered"
     assert imagejobs("redeliver", request_id, "--quiet").stdout.strip() == delivery["event_id"]
     assert imagejobs("cancel", request_id).returncode == 4
+
+
+def test_a_sheet_too_large_for_the_api_is_sent_to_the_bucket(imagejobs, shop, tmp_path):
+    columns = range(8)
+    header = f"{HEADER.strip()},{','.join(f'Text {n}' for n in columns)}\n"
+    rows = [f"{n},Mug,{shop.url('/mug.webp')}," + ",".join("x" * 115_000 for _ in columns) for n in range(1, 6)]
+    (tmp_path / "large.csv").write_text(header + "\n".join(rows) + "\n", encoding="utf-8")
+    assert (tmp_path / "large.csv").stat().st_size > MAX_UPLOAD_BYTES
+
+    ended = imagejobs("submit", "large.csv", "--wait", "--json")
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["images_completed"] == 5
 
 
 @pytest.mark.local

@@ -29,7 +29,12 @@ def test_one_token_opens_every_route_in_a_row(client):
 
 
 @pytest.mark.parametrize(
-    ("path", "media_type"), [("/health", "application/json"), ("/openapi.yaml", "application/yaml")]
+    ("path", "media_type"),
+    [
+        ("/health", "application/json"),
+        ("/openapi.json", "application/json"),
+        ("/docs", "text/html; charset=utf-8"),
+    ],
 )
 def test_health_and_the_description_need_no_token(client, path, media_type):
     answer = client.request("GET", path, headers={})

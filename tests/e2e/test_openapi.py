@@ -1,87 +1,102 @@
-"""The description says what the API answers: real answers against docs/openapi.yaml."""
+"""The description's examples are run: each of its commands, as a shop's developer would paste it."""
 
-from pathlib import Path
+import json
+import os
+import re
+import shutil
+import subprocess
+from uuid import uuid4
 
-import jsonschema
 import pytest
-import yaml
+import requests
 
+from openapi.examples import CSV
+from tests.description import DOCUMENT, check_answer
 from tests.e2e.customer import HEADER
+from tests.e2e.shops import SAMPLES
 
-DESCRIPTION = yaml.safe_load((Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
-UNKNOWN = "00000000-0000-0000-0000-000000000000"
-
-
-def resolved(node):
-    """The node that a local $ref names."""
-    while "$ref" in node:
-        target = DESCRIPTION
-        for step in node["$ref"].removeprefix("#/").split("/"):
-            target = target[step]
-        node = target
-    return node
-
-
-def check(answer, path, method="get"):
-    """An answer has a described status, and a body of the described shape."""
-    responses = DESCRIPTION["paths"][path][method]["responses"]
-    described = resolved(responses[str(answer.status_code)])
-    schema = described["content"]["application/json"]["schema"]
-    validator = jsonschema.Draft202012Validator(
-        {**schema, "components": DESCRIPTION["components"]}, format_checker=jsonschema.FormatChecker()
-    )
-    validator.validate(answer.json())
-    for name in described.get("headers", {}):
-        assert name in answer.headers
+COMMANDS = {
+    f"{operation['operationId']}-{number}": (method, path, sample["source"])
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+    for number, sample in enumerate(operation["x-codeSamples"], start=1)
+}
+CURL = shutil.which("curl")
+# curl writes the answer's body where the command says, or here; and its headers, redirects included, here.
+CURLRC = 'silent\nshow-error\ndump-header = "headers"\nwrite-out = "\\n%{http_code}"\n'
 
 
 @pytest.fixture(scope="module")
-def job(client, shop):
-    """An upload's answer, and its id once it has ended."""
-    sheet = f"{HEADER}1,Vase,{shop.url('/vase.jpg')}\n2,Lamp,{shop.url('/gone.jpg')}\n"
-    answer = client.request("POST", "/upload", files={"file": ("products.csv", sheet)})
-    client.ended(answer.json()["request_id"])
-    return answer, answer.json()["request_id"]
+def desk(tmp_path_factory, shop):
+    """Where commands are run: with the example's sheet, of whose three pictures the shop has two."""
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / ".curlrc").write_text(CURLRC)
+    vase = (SAMPLES / "vase.jpg").read_bytes()
+    sheet = CSV
+    for name in ("vase-front.jpg", "vase-side.jpg", "lamp.png"):
+        sheet = sheet.replace(f"https://shop.example/{name}", shop.url(f"/{name}"))
+    for name in ("vase-front.jpg", "vase-side.jpg"):
+        shop.put(f"/{name}", vase)
+    (folder / "products.csv").write_text(sheet)
+    return folder
 
 
-def test_answers_are_as_described(client, job):
-    accepted, request_id = job
-
-    check(accepted, "/upload", "post")
-    check(client.request("GET", f"/job/status/{request_id}"), "/job/status/{request_id}")
-    check(client.request("GET", f"/job/{request_id}/images?limit=1"), "/job/{request_id}/images")
-    check(client.request("GET", f"/job/{request_id}/result"), "/job/{request_id}/result")
-    check(client.request("GET", f"/job/{request_id}/events?limit=1"), "/job/{request_id}/events")
-    check(client.request("GET", f"/job/{request_id}/deliveries"), "/job/{request_id}/deliveries")
-    check(client.request("GET", "/jobs?limit=1"), "/jobs")
-    check(client.request("POST", "/uploads", json={"quality": 80}), "/uploads", "post")
-    check(client.request("POST", "/uploads", json={"quality": 0}), "/uploads", "post")
-    assert accepted.headers["Location"] == f"{client.api_url}/job/status/{request_id}"
+@pytest.fixture(scope="module")
+def ended(client, desk, webhook_url):
+    """A job with all that an operation asks for: a failed image, a finished CSV, a webhook."""
+    return client.upload((desk / "products.csv").read_bytes(), webhook_url=webhook_url)
 
 
-def test_refusals_are_as_described(client):
-    check(client.request("POST", "/upload", data={"file": ""}), "/upload", "post")
-    check(client.request("POST", "/upload", files={"file": ("x.csv", b"1" * 4_400_001)}), "/upload", "post")
-    check(client.request("GET", f"/job/status/{UNKNOWN}"), "/job/status/{request_id}")
-    check(client.request("GET", "/job/status/x"), "/job/status/{request_id}")
-    check(client.request("GET", f"/job/{UNKNOWN}/images?limit=0"), "/job/{request_id}/images")
-    check(client.request("GET", f"/job/{UNKNOWN}/result", headers={}), "/job/{request_id}/result")
+@pytest.fixture
+def request_id(request, client, ended):
+    """The job that a command is about: one that has ended, but for what only one at work can be asked."""
+    if request.node.callspec.params["command"].startswith("cancel"):
+        return request.getfixturevalue("at_work")
+    client.ended(ended)
+    failures = client.request("GET", f"/job/{ended}/failures.csv").headers["Location"]
+    (request.getfixturevalue("desk") / "failures.csv").write_bytes(requests.get(failures, timeout=30).content)
+    return ended
 
 
-def test_what_is_asked_of_an_ended_job_is_answered_as_described(client, job):
-    _, request_id = job
-
-    for what in ("cancel", "redeliver", "retry"):
-        check(client.request("POST", f"/job/{request_id}/{what}"), f"/job/{{request_id}}/{what}", "post")
-    client.ended(request_id)
+@pytest.fixture
+def at_work(client, shop):
+    """A job whose picture takes longer than a test."""
+    shop.answers["/slow.jpg"] = [lambda _request, wire: wire.settimeout(10) or wire.recv(1)]
+    return client.upload(f"{HEADER}1,Vase,{shop.url('/slow.jpg')}\n")
 
 
 @pytest.mark.local
-def test_a_job_that_has_not_ended_has_no_result_yet(client, shop):
-    shop.answers["/slow.jpg"] = [lambda _request, wire: wire.settimeout(10) or wire.recv(1)]
-    request_id = client.upload(f"{HEADER}1,Vase,{shop.url('/slow.jpg')}\n")
+@pytest.mark.skipif(CURL is None, reason="curl, which the examples are for, is not installed")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_example_does_what_the_description_says(client, desk, webhook_url, request_id, command):
+    method, path, source = COMMANDS[command]
+    source = source.replace("https://shop.example/hooks/images", webhook_url)
+    source = source.replace("spring-catalogue-2026", str(uuid4()))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(desk), "API": client.api_url, "TOKEN": client.token}
 
-    answer = client.request("GET", f"/job/{request_id}/result")
+    run = subprocess.run(
+        ["bash", "-c", source],
+        cwd=desk,
+        env={**environment, "REQUEST_ID": request_id},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
-    assert answer.status_code == 409
-    check(answer, "/job/{request_id}/result")
+    assert run.returncode == 0, run.stderr
+    body, _, http_status = run.stdout.rpartition("\n")
+    headers = first_headers((desk / "headers").read_text())
+    if "303" in DOCUMENT["paths"][path][method]["responses"]:
+        assert headers["Location"]
+        (downloaded,) = re.findall(r" -o (\S+)", source)
+        assert (desk / downloaded).read_text(encoding="utf-8").startswith("S. No.,Product Name,")
+        body, http_status = json.dumps({"url": headers["Location"]}), "303"
+    assert int(http_status) < 400, run.stdout
+    check_answer(method, path, int(http_status), headers, body)
+
+
+def first_headers(dumped):
+    """Of the first answer; curl writes those of all that it was redirected to."""
+    lines = dumped.replace("\r", "").partition("\n\n")[0].splitlines()[1:]
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

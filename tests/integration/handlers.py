@@ -26,6 +26,7 @@ from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
 from imagejobs.queues import Queue, Row
 from local.template import load_template
+from tests.description import check_answer
 from tests.integration.jobs import images_of, query, received
 
 PROJECT = Path(__file__).parents[2]
@@ -61,12 +62,16 @@ class Functions:
     _modules: dict[str, ModuleType] = field(default_factory=dict)
 
     def invoke(self, function: str, event: Any, *, remaining_seconds: float = 300.0) -> Any:
-        """The handler's answer, through JSON both ways as Lambda does it."""
+        """The handler's answer, through JSON both ways as Lambda does it; the API's is as it is described."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self._environment(function).items():
                 patch.setenv(name, value)
             handler = self._handler(function)
-            return json.loads(json.dumps(handler(deepcopy(event), Context(function, remaining_seconds))))
+            answer = json.loads(json.dumps(handler(deepcopy(event), Context(function, remaining_seconds))))
+        if function == "api":
+            headers = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+            check_answer(event["httpMethod"], event["path"], answer["statusCode"], headers, answer["body"])
+        return answer
 
     def restarted(self) -> "Functions":
         """The same functions after a cold start, which reads changed `values`."""

@@ -88,7 +88,8 @@ def test_what_a_row_has_done_already_stays(functions, database, bucket, connect)
         connect,
         "UPDATE compressed_images SET status = 'PENDING', image_url = NULL, object_key = NULL, format = NULL, "
         "outcome = NULL, width = NULL, height = NULL, bytes_before = NULL, bytes_after = NULL, encoder = NULL, "
-        "encoder_quality = NULL, cpu_ms = NULL, score = NULL, content = NULL WHERE position = 3",
+        "encoder_quality = NULL, cpu_ms = NULL, score = NULL, content = NULL, perceptual_hash = NULL "
+        "WHERE position = 3",
     )
     query(
         connect,

@@ -182,7 +182,9 @@ def test_health_and_the_description_need_no_token_and_no_database(functions):
 
     health = functions.invoke("api", load_event("api-health"))
     description = functions.invoke("api", load_event("api-description"))
+    page = functions.invoke("api", load_event("api-docs"))
 
     assert (health["statusCode"], content_of(health)) == (200, {"status": "ok"})
     assert description["statusCode"] == 200
-    assert description["body"].startswith("openapi: 3.1.0\n")
+    assert content_of(description)["openapi"] == "3.1.0"
+    assert page["statusCode"] == 200

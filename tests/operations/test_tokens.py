@@ -69,6 +69,16 @@ def test_the_token_itself_is_kept_nowhere_and_no_secret_is_shown_again(run, targ
     assert "100,000 images a day, 600 requests a minute, webhook secrets: 1" in listed
 
 
+def test_scripts_get_json(run, functions):
+    token = json.loads(run("--json", "create", "warehouse", "--daily-images", "5")[1])["token"]
+    listed = json.loads(run("--json", "list")[1])
+
+    assert let_in(functions, token)["daily_images"] == 5
+    assert [(each["name"], each["id"]) for each in listed[1:]] == [("warehouse", id_of(run, "warehouse"))]
+    assert json.loads(run("--json", "revoke", listed[1]["id"])[1]) == listed[1]
+    assert json.loads(run("--json", "rotate-secret", listed[0]["id"])[1])["webhook_secret"].startswith("whsec_")
+
+
 def test_a_revoked_token_is_let_in_no_more_and_others_are(run, functions):
     _, first = run("create", "warehouse")
     warehouse = id_of(run, "warehouse")

@@ -16,17 +16,19 @@ from tests.template.python_code import FUNCTIONS, LAYER, handler_path, imports, 
 STEPS = sorted(path.name for path in FUNCTIONS.iterdir() if (path / "app.py").exists())
 MODULES = package_modules()
 PRODUCTION_FOLDERS = ("functions", "layers", "statemachine")
-TOOLS = {"local", "tests", "benchmarks", "operations", "reliability", "security"}
+TOOLS = {"local", "tests", "benchmarks", "operations", "reliability", "security", "openapi"}
 LOCAL_WORDS = {"ministack", "localhost", "127.0.0.1", "provided.al2023"}
 ADDRESS_RULES = LAYER / "imagejobs" / "addresses.py"  # names loopback in order to refuse it
 
 PURE_MODULES = sorted(
     {
         *(name for name in MODULES if name.startswith("imagejobs.image")),
+        "imagejobs.corrections",
         "imagejobs.form_fields",
         "imagejobs.gzip_stream",
         "imagejobs.sheet",
         "imagejobs.sheet_layout",
+        "imagejobs.staged_images",
         "imagejobs.url_cell",
         "imagejobs.result_sheet",
         "imagejobs.addresses",
@@ -36,12 +38,14 @@ PURE_MODULES = sorted(
         "imagejobs.options",
         "imagejobs.upload_form",
         "imagejobs.errors",
+        "imagejobs.fields",
+        "imagejobs.answers",
         "imagejobs.limits",
     }
 )
 USE_CASES = sorted(name for name in MODULES if name.startswith("imagejobs.steps."))
 # Use cases beside the one that a handler is named after.
-FURTHER_USE_CASES = {"api": {"imagejobs.steps.control", "imagejobs.steps.look"}}
+FURTHER_USE_CASES = {"api": {"imagejobs.steps.control", "imagejobs.steps.correct", "imagejobs.steps.look"}}
 BENEATH = sorted(MODULES.keys() - USE_CASES - {"imagejobs", "imagejobs.steps"})
 # What does work outside the process, keeps state, or writes logs.
 IMPURE = {"aws_lambda_powertools", "boto3", "botocore", "logging", "psycopg2", "requests", "urllib3"}
@@ -77,16 +81,17 @@ LOADED = {
 # for at each of its cold starts.
 LOADED_OF_OURS = {
     "authorize": "callers",
-    "api": "addresses bucket database destination_settings destinations errors executions form_fields gzip_stream"
-    " hosts http jobs metrics options queries queues sheet sheet_layout steps.api steps.control steps.look"
-    " upload_form url_cell usage",
-    "fan_out": "addresses bucket database destination_settings destinations errors executions form_fields"
-    " gzip_stream hosts jobs metrics options queries queues sheet sheet_layout steps.fan_out url_cell usage",
-    "compress": "addresses bucket codec database destination_settings destinations errors executions fetch form_fields"
-    " hosts image_header image_result jobs metrics options queries queues steps.compress",
+    "api": "addresses answers bucket corrections database destination_settings destinations errors executions fields"
+    " form_fields gzip_stream hosts http jobs metrics options queries queues result_sheet sheet sheet_layout"
+    " staged_images steps.api steps.control steps.correct steps.look upload_form url_cell usage web_page",
+    "fan_out": "addresses bucket database destination_settings destinations errors executions fields form_fields"
+    " gzip_stream hosts jobs metrics options queries queues sheet sheet_layout staged_images steps.fan_out url_cell"
+    " usage",
+    "compress": "addresses bucket codec database destination_settings destinations errors executions fetch fields"
+    " form_fields hosts image_header image_result jobs metrics options queries queues reuse steps.compress",
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
-    "finalize": "bucket database errors estimate form_fields gzip_stream jobs metrics options preflight preflight_sheet"
-    " queries result_sheet sheet sheet_layout steps.finalize url_cell webhook",
+    "finalize": "bucket corrections database errors estimate fields form_fields gzip_stream jobs metrics options preflight"
+    " preflight_sheet queries result_sheet sheet sheet_layout steps.finalize url_cell webhook",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",
     "sweep": "bucket database errors executions jobs metrics queries queues steps.sweep",

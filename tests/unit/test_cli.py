@@ -1,15 +1,19 @@
 """The command line as a script sees it: what it writes, where, and what it ends with."""
 
+import io
 import json
 import re
 from pathlib import Path
 
 import click
 import pytest
+from rich.console import Console
 
 from imagejobs_cli import repository
 from imagejobs_cli.errors import ExitCode
 from imagejobs_cli.main import EXIT_CODES, commands, main
+from imagejobs_cli.output import Output
+from imagejobs_cli.progress import Pace, drawing
 from tests.unit.fetch_helpers import scripted_origin
 from tests.unit.test_cli_client import JOB, NO_ANSWER, TOKEN, document, refusal
 
@@ -131,6 +135,30 @@ def test_what_failed_is_listed_without_what_a_terminal_would_obey(server, run, s
     _, out, _ = run("submit", sheet, "--wait")
 
     assert out.splitlines()[1] == "2\tJug [2J\tThe origin answered 404.\thttps://shop.example/jug.jpg"
+
+
+def test_a_terminal_has_a_bar_and_tables_that_keep_every_url_whole(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    drawn, written = (Console(file=io.StringIO(), force_terminal=True, width=60) for _ in range(2))
+    output = Output(console=written, notes=drawn)
+    url = f"https://shop.example/{'x' * 200}.jpg"
+
+    with drawing(output) as draw:
+        for job in ({**RUNNING, "images": None}, RUNNING, PARTLY):
+            draw(job)
+    output.table(["URL"], [[url]], title="What failed")
+
+    assert re.search("━━.*100%.*2 of 2 images, 1 failed", drawn.file.getvalue())
+    assert "".join(re.findall(r"[\w:/.]+(?= +│)", written.file.getvalue())) == url
+
+
+def test_the_time_left_goes_by_what_was_done_while_watching():
+    seconds = iter([100.0, 110.0])
+    pace = Pace(clock=lambda: next(seconds))
+    half = {**RUNNING, "images": 100, "images_completed": 50}
+
+    assert pace.seconds_left(half) is None
+    assert pace.seconds_left({**half, "images_completed": 55, "images_failed": 5}) == 40
 
 
 def test_scripts_get_one_document_and_nothing_else(server, run, sheet):

@@ -56,7 +56,7 @@ class Invocation:
 def wait(
     invocation: Invocation, request_id: str, *, timeout: float | None, output: Path | None, generation: int = 1
 ) -> ExitCode:
-    """Follow a job to its end, fetch its finished CSV where that was asked for, and report.
+    """Follow a job to its end, report it, and fetch its finished CSV where that was asked for.
 
     Args:
         invocation: Whose.
@@ -67,12 +67,13 @@ def wait(
     """
     api = invocation.api
     job = follow(api, request_id, invocation.output, timeout, generation)
-    if output and job["result_url"]:
-        invocation.save(api.link(request_id, "result"), output)
     if output == STANDARD_OUTPUT:  # which is the sheet's alone
         invocation.output.note(summary(job))
-        return outcome(job)
-    return report(api, job, invocation.output)
+    else:
+        report(api, job, invocation.output)
+    if output and job["result_url"]:
+        invocation.save(api.link(request_id, "result"), output)
+    return outcome(job)
 
 
 def writes(command: Command) -> Command:

@@ -105,11 +105,8 @@ def _submit(
 
 def _as_form(others: Mapping[str, str], **named: str | bool | None) -> dict[str, str]:
     """The form's fields as text; those that were not given are the API's to choose."""
-    given = {name: value for name, value in named.items() if value is not None}
-    return {
-        **others,
-        **{name: str(value).lower() if value in {True, False} else str(value) for name, value in given.items()},
-    }
+    texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in named.items()}
+    return {**others, **{name: text for name, text in texts.items() if text is not None}}
 
 
 def _send(invocation: Invocation, sheet: Path, fields: Mapping[str, str], key: str) -> str:

@@ -160,6 +160,19 @@ def test_a_bad_sheet_is_refused_where_it_was_chosen(visit, sheet):
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
+def test_a_sheet_too_large_for_the_api_goes_into_the_bucket(visit, client, shop):
+    notes = [f"Note {n}" for n in range(8)]
+    cells = ",".join("x" * 115_000 for _ in notes)
+    rows = [f"{n},Mug {n},{shop.url('/mug.webp')},{cells}" for n in range(1, 6)]
+    visit.enter()
+    visit.choose("\n".join([f"{HEADER.strip()},{','.join(notes)}", *rows]))
+    visit.begin()
+
+    expect(visit.page.get_by_role("heading", name="Job of")).to_be_visible()
+    expect(visit.page.get_by_text("Finished", exact=True)).to_be_visible()
+    assert client.status(visit.page.url.rpartition("/")[2])["images_completed"] == 5
+
+
 def test_a_lost_connection_costs_nothing(visit, context, client, sheet):
     page = visit.page
     visit.enter()

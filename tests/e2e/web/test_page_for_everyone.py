@@ -73,7 +73,7 @@ def views(visit, client, shop, finished, gate):
     visit.sign_in()
     visit.choose(HEADER + '1,"Vase\n')
     visit.begin()
-    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("Line 2")
     visit.refused(400)
     expect(page.locator(".jobs a").first).to_be_visible()
     yield "first view, a sheet refused"
@@ -81,12 +81,13 @@ def views(visit, client, shop, finished, gate):
         f"{HEADER}1,Jug,{shop.url('/jug.jpg')}\n2,Late,{shop.url('/late.jpg')}\n", webhook_url=shop.url("/hooks/axe")
     )
     visit.open(f"#/job/{request_id}")
-    expect(page.get_by_role("slider")).to_have_count(1)
+    expect(page.get_by_role("slider", name="jug.jpg")).to_be_visible()
     yield "job at work"
     gate.set()
     expect(page.get_by_role("region", name="Attempts")).to_be_visible()
     yield "job that has ended, with its webhook"
     visit.open(f"#/job/{finished}")
+    expect(page.get_by_role("slider", name="vase.jpg")).to_be_visible()
     expect(page.get_by_role("slider")).to_have_count(12)
     yield "gallery"
     page.get_by_role("button", name="Enlarge").first.click()
@@ -97,7 +98,7 @@ def views(visit, client, shop, finished, gate):
     expect(page.locator(".card")).to_have_count(1)
     yield "failures"
     visit.open("#/job/00000000-0000-0000-0000-000000000000")
-    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("There is no job")
     visit.refused(404)
     yield "no such job"
 

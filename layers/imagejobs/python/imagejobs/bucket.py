@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote_plus, urlsplit
 
 import boto3
 from botocore.config import Config
@@ -17,6 +17,7 @@ UPLOAD_PREFIX = "uploads/"
 DROP_PREFIX = "drop/"
 IMAGE_PREFIX = "images/"
 RESULT_PREFIX = "results/"
+CORRECTION_PREFIX = "corrections/"
 WEBHOOK_PREFIX = "webhooks/"
 
 # S3's smallest part is 5 MiB and an object has 10,000 parts at most: 8 MiB carries results up to 80 GB.
@@ -152,6 +153,11 @@ class Bucket:
             ExpiresIn=UPLOAD_FORM_SECONDS,
         )
         return form["url"], form["fields"]
+
+    def form_origin(self) -> str:
+        """Scheme and host that these forms go to."""
+        scheme, host, *_ = urlsplit(self.upload_form(UPLOAD_PREFIX, 1)[0])
+        return f"{scheme}://{host}"
 
 
 def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -2,11 +2,12 @@
 
     ImageJobsError
     ├── RequestError                  answered by the API: `http_status`, `code`, `message`
-    │   ├── RequestInvalid            400  a query parameter that cannot be used
+    │   ├── RequestInvalid            400  a query parameter or header that cannot be used
     │   ├── UploadInvalid             400  not the multipart form that was asked for
     │   ├── OptionInvalid             400  a form field or metadata option that cannot be used
     │   ├── RequestIdInvalid          400
     │   ├── JobNotFound               404  unknown, or another caller's
+    │   ├── NoFailures                404  none of the job's rows failed
     │   ├── ResultNotReady            409
     │   ├── JobNotEnded               409  asked for what only an ended job can have
     │   ├── JobEnded                  409  too late: the work is done
@@ -64,7 +65,7 @@ class RequestError(ImageJobsError):
 
 
 class RequestInvalid(RequestError):
-    """A query parameter has a value that cannot be used."""
+    """A query parameter or a header has a value that cannot be used."""
 
 
 class UploadInvalid(RequestError):
@@ -89,6 +90,13 @@ class JobNotFound(RequestError):
     """No such job, or it belongs to another caller."""
 
     code = "job_not_found"
+    http_status = 404
+
+
+class NoFailures(RequestError):
+    """The job has no CSV of rows that failed, or not yet."""
+
+    code = "no_failures"
     http_status = 404
 
 
@@ -150,7 +158,7 @@ class LimitExceeded(RequestError):
 
 
 class QuotaExceeded(LimitExceeded):
-    """More images than are left of the caller's day."""
+    """More images than are left of the caller's day (UTC)."""
 
     code = "quota_exceeded"
 

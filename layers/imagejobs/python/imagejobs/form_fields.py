@@ -1,22 +1,20 @@
 """Steps `api` and `fan_out`: what callers choose by form fields or object metadata, read by frozen dataclasses."""
 
 import dataclasses
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 from imagejobs import errors
+from imagejobs.fields import TextReader
 
-_YES_OR_NO = {"true": True, "false": False}
 
-
-def option(default: object, read: Callable[[str], object], **marks: object) -> Any:  # noqa: ANN401 as `dataclasses.field` itself
+def option(default: object, read: TextReader, **marks: object) -> Any:  # noqa: ANN401 as `dataclasses.field` itself
     """A field of `FormFields`.
 
     Args:
         default: Its value when it is not given; None for no value.
         marks: What else the field's metadata says.
-        read: From its text; raises ValueError with what is allowed. Takes what `str` makes of a value, too.
+        read: What reads its text, and what `str` makes of a value.
     """
     return dataclasses.field(default=default, metadata={"read": read, **marks})
 
@@ -56,9 +54,9 @@ class FormFields:
         return cls(**{name: cls._read(name, text.strip()) for name, text in fields.items() if name in cls.names()})
 
     @classmethod
-    def names(cls) -> tuple[str, ...]:
+    def names(cls) -> frozenset[str]:
         """The names of all options."""
-        return tuple(each.name for each in dataclasses.fields(cls))
+        return frozenset(each.name for each in dataclasses.fields(cls))
 
     def to_fields(self) -> dict[str, str]:
         """Return what `from_fields` reads back, without the defaults."""
@@ -80,39 +78,10 @@ def refuse_unknown(fields: Mapping[str, str], *kinds: type[FormFields]) -> None:
     Raises:
         OptionInvalid: With the names that they have.
     """
-    known = [name for kind in kinds for name in kind.names()]
+    known = [each.name for kind in kinds for each in dataclasses.fields(kind)]
     for name in fields:
         if name not in known:
             raise errors.OptionInvalid(f"Unknown option {name[:40]!r}. The options are: {', '.join(known)}.")
-
-
-def read_number(least: int, most: int) -> Callable[[str], int]:
-    """A whole number of a range, both ends in it."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,5}", text) or not least <= int(text) <= most:
-            raise ValueError(f"a whole number from {least} to {most} is allowed")
-        return int(text)
-
-    return read
-
-
-def read_choice(choices: tuple[str, ...]) -> Callable[[str], str]:
-    """One of several words."""
-
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"{', '.join(choices[:-1])} and {choices[-1]} are allowed")
-        return text
-
-    return read
-
-
-def read_yes_or_no(text: str) -> bool:
-    """`true` or `false`."""
-    if text not in _YES_OR_NO:
-        raise ValueError("true and false are allowed")
-    return _YES_OR_NO[text]
 
 
 def _as_text(value: object) -> str:

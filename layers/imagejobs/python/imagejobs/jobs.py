@@ -11,12 +11,21 @@ from uuid import UUID, uuid5
 
 from psycopg2.extras import Json
 
-from imagejobs.bucket import DROP_PREFIX, IMAGE_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
+from imagejobs.bucket import (
+    CORRECTION_PREFIX,
+    DROP_PREFIX,
+    IMAGE_PREFIX,
+    RESULT_PREFIX,
+    UPLOAD_PREFIX,
+    Bucket,
+    ObjectVersion,
+)
 from imagejobs.database import Database, Row, Transaction
 from imagejobs.errors import JobNotFound
 from imagejobs.metrics import Metric, emit
 
 if TYPE_CHECKING:
+    from imagejobs.answers import Job, Totals
     from imagejobs.queues import Queue
 
 # A dropped file's request_id is derived from its key and version: a repeated event finds the same job.
@@ -161,6 +170,22 @@ def _dropped_request_id(bucket_name: str, source: ObjectVersion) -> UUID:
     return uuid5(DROP_NAMESPACE, f"{bucket_name}/{source.key}?{source.version}")
 
 
+def result_key(source_key: str) -> str:
+    """Where the finished CSV of a sheet lies, but for a gzip's ending; what else comes of it has longer names."""
+    prefix = DROP_PREFIX if source_key.startswith(DROP_PREFIX) else UPLOAD_PREFIX
+    return f"{RESULT_PREFIX}{source_key.removeprefix(prefix)}"
+
+
+def failures_key(source_key: str) -> str:
+    """Where the rows of a sheet that failed lie."""
+    return f"{result_key(source_key)}.failures.csv"
+
+
+def corrections_key(request_id: UUID) -> str:
+    """Where the corrected rows of a job lie."""
+    return f"{CORRECTION_PREFIX}{request_id}.json"
+
+
 def image_key(image: Mapping[str, Any], body: bytes, extension: str) -> str:
     """Where a compressed image lies: made of ids and content, so that a repeat writes the same object again."""
     digest = hashlib.sha256(body).hexdigest()[:16]
@@ -173,7 +198,7 @@ def image_place(key: str) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def job_document(job: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+def job_document(job: Mapping[str, Any], base_url: str) -> "Job":
     """A job as its owner reads it, wherever the API tells of one.
 
     Args:
@@ -193,6 +218,7 @@ def job_document(job: Mapping[str, Any], base_url: str) -> dict[str, Any]:
         "dry_run": job["dry_run"],
         "preflight": job["preflight"],
         "result_url": result_url(base_url, job),
+        "failures_url": f"{base_url}/job/{job['request_id']}/failures.csv" if job["failures_version"] else None,
     }
 
 
@@ -201,7 +227,7 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def totals(job: Mapping[str, Any]) -> dict[str, int | None]:
+def totals(job: Mapping[str, Any]) -> "Totals":
     """The counts of a job as users read them; None before every row is staged."""
     return {
         "rows": job["rows_total"],

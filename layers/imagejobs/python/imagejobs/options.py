@@ -1,54 +1,57 @@
 """Steps `api`, `fan_out` and `compress`: how a job's images are to be compressed, as form fields say it."""
 
-import re
 from dataclasses import dataclass, fields
 
-from imagejobs.form_fields import FormFields, option, read_choice, read_number, read_yes_or_no
+from imagejobs.fields import Choice, Matching, WholeNumber, YesOrNo
+from imagejobs.form_fields import FormFields, option
 
 FORMATS = ("keep", "jpeg", "webp", "avif", "auto")
 EFFORTS = ("normal", "max")
 MAX_SIDE_PIXELS = 65_535
 """JPEG's own limit (ITU-T T.81, Y and X of the frame header)."""
 
-
-def _read_colour(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-fA-F]{6}", text):
-        raise ValueError("six hexadecimal digits for red, green and blue are allowed, such as ffffff")
-    return text.lower()
+_COLOUR = Matching(
+    "[0-9a-fA-F]{6}", "six hexadecimal digits for red, green and blue are allowed, such as ffffff", str.lower
+)
 
 
 @dataclass(frozen=True, slots=True)
 class CompressionOptions(FormFields):
-    """How to compress.
+    """How to compress; the API's description shows these words to its users.
 
     Args:
         quality: 1 to 100, of lossy codings, the same seen quality in every format; at 80 a picture is hard to tell
             from the original side by side.
-        min_quality: 1 to 100, the SSIMULACRA2 score that every lossy coding must reach against the picture that it was
-            made from: where `quality` does not, the search goes up from there. None for no such floor.
-        format: Of the output: the input's own ("keep"), one of three, or the smallest that a browser shows ("auto").
-        effort: "normal", or "max" for smaller JPEGs at twice the CPU.
-        max_width: Columns of the output at most; None for no limit. Nothing is enlarged.
-        max_height: Rows of the output at most; None for no limit.
-        background: Colour behind transparent pixels where the format has none, "rrggbb" in hexadecimal.
-        keep_metadata: Whether the names of author and owner of the rights stay; all else never does.
+        min_quality: 1 to 100, the least [SSIMULACRA2](https://github.com/cloudinary/ssimulacra2) score of every lossy
+            coding against the picture that it was made from. Where `quality` does not reach it, higher ones are tried;
+            a picture that no smaller file reaches it with keeps its coded picture. No floor without it.
+        format: Of the outputs: the input's own (`keep`), one of three, or the smallest that browsers show (`auto`).
+            A picture that would not get smaller in it keeps its own; so does an animation that the format cannot hold.
+        effort: `max` makes smaller JPEGs at some twice the CPU.
+        max_width: Most columns of the output, in pixels as a person sees the picture; nothing is enlarged.
+        max_height: Most rows of the output, in pixels as a person sees the picture; nothing is enlarged.
+        background: Colour behind transparent pixels where the format has none: red, green and blue, two hexadecimal
+            digits each.
+        keep_metadata: Whether the names of author and owner of the rights stay, of EXIF, XMP or IPTC, as EXIF; all
+            other metadata always goes.
         keep_wide_gamut: Whether colours beyond sRGB stay, with their profile.
-        reuse: Whether an image that did not change since an earlier job of the caller becomes what it became there.
+        reuse: Whether an image that did not change since an earlier job of the caller with the same options becomes
+            what it became there, at no cost.
 
     Raises:
         OptionInvalid: A value is out of its range.
     """
 
-    quality: int = option(80, read_number(1, 100))
-    format: str = option("keep", read_choice(FORMATS))
-    effort: str = option("normal", read_choice(EFFORTS))
-    max_width: int | None = option(None, read_number(1, MAX_SIDE_PIXELS))
-    max_height: int | None = option(None, read_number(1, MAX_SIDE_PIXELS))
-    background: str = option("ffffff", _read_colour)
-    keep_metadata: bool = option(False, read_yes_or_no)  # noqa: FBT003 a default
-    keep_wide_gamut: bool = option(False, read_yes_or_no)  # noqa: FBT003 a default
-    min_quality: int | None = option(None, read_number(1, 100))
-    reuse: bool = option(True, read_yes_or_no, codes=False)  # noqa: FBT003 a default
+    quality: int = option(80, WholeNumber(1, 100))
+    format: str = option("keep", Choice(FORMATS))
+    effort: str = option("normal", Choice(EFFORTS))
+    max_width: int | None = option(None, WholeNumber(1, MAX_SIDE_PIXELS))
+    max_height: int | None = option(None, WholeNumber(1, MAX_SIDE_PIXELS))
+    background: str = option("ffffff", _COLOUR)
+    keep_metadata: bool = option(False, YesOrNo())  # noqa: FBT003 a default
+    keep_wide_gamut: bool = option(False, YesOrNo())  # noqa: FBT003 a default
+    min_quality: int | None = option(None, WholeNumber(1, 100))
+    reuse: bool = option(True, YesOrNo(), codes=False)  # noqa: FBT003 a default
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class RunOptions(FormFields):
         OptionInvalid: A value is out of its range.
     """
 
-    dry_run: bool = option(False, read_yes_or_no)  # noqa: FBT003 a default
+    dry_run: bool = option(False, YesOrNo())  # noqa: FBT003 a default
 
 
 CODING_OPTIONS = frozenset(each.name for each in fields(CompressionOptions) if each.metadata.get("codes", True))

@@ -6,12 +6,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import BinaryIO, Protocol, TypeVar
 
 from imagejobs.gzip_stream import packed
 from imagejobs.sheet import SheetForm, SheetRow
 from imagejobs.url_cell import with_urls
 
 RESULT_COLUMNS = ("Output Image Urls", "Status", "Error", "Bytes Before", "Bytes After", "Images Reused")
+
+FAILURE_COLUMNS = ("Row", "Error")
+"""Right of the user's own columns; the first names the row when the file comes back corrected."""
 
 _CHUNK_CHARACTERS = 65_536
 
@@ -104,6 +108,60 @@ def _with_outcomes(row: SheetRow, outcomes: Sequence[ImageOutcome], places: Sequ
     return cells
 
 
+def failure_header(form: SheetForm) -> list[str]:
+    """The header of the CSV of the rows that failed."""
+    return [*_users_cells(form)(form.header), *FAILURE_COLUMNS]
+
+
+class _Outcome(Protocol):
+    @property
+    def error(self) -> str | None: ...
+
+
+Told = TypeVar("Told", bound=_Outcome)
+
+
+class FailureSheet:
+    """The CSV of the rows that failed, for a person to correct: the user's own cells and form, and why they failed.
+
+    It is never packed. A row with too few cells is filled up with empty ones; those that it has too many come last.
+
+    Args:
+        form: Of the user's CSV.
+        file: Where it is written to.
+
+    Attributes:
+        rows: How many rows it has.
+    """
+
+    def __init__(self, form: SheetForm, file: BinaryIO) -> None:
+        self.rows = 0
+        self._users, self._width = _users_cells(form), len(form.header)
+        self._file = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        self._file.write("\ufeff" if form.has_byte_order_mark else "")
+        self._writer = csv.writer(self._file, delimiter=form.layout.separator, lineterminator="\r\n")
+        self._writer.writerow(failure_header(form))
+
+    def watch(self, rows: Iterable[tuple[SheetRow, Sequence[Told]]]) -> Iterator[tuple[SheetRow, Sequence[Told]]]:
+        """Pass all rows on, and write those that failed."""
+        for row, outcomes in rows:
+            error = row.error.message if row.error else by_image([outcome.error for outcome in outcomes])
+            if error:
+                self.rows += 1
+                self._writer.writerow(self._cells(row, error))
+            yield row, outcomes
+
+    def detach(self) -> None:
+        """Nothing more is written; the file stays open."""
+        self._file.detach()
+
+    def _cells(self, row: SheetRow, error: str) -> Iterator[str]:
+        yield from self._users(row.cells[: self._width])
+        yield from [""] * (self._width - len(row.cells))
+        yield from (str(row.row_number), neutralize_formula(error))
+        yield from self._users(row.cells[self._width :])
+
+
 def _users_cells(form: SheetForm) -> Callable[[Sequence[str]], Iterable[str]]:
     return tuple if form.layout.keeps_cells else partial(map, neutralize_formula)
 
@@ -136,6 +194,11 @@ def neutralize_formula(cell: str) -> str:
     if _FORMULA.match(cell) and not _SIGNED_NUMBER.fullmatch(cell.strip(" ")):
         return "'" + cell
     return cell
+
+
+def without_apostrophe(cell: str) -> str:
+    """What `neutralize_formula` made this of; one that had the apostrophe before loses it, and gets it back there."""
+    return cell[1:] if cell.startswith("'") and neutralize_formula(cell[1:]) == cell else cell
 
 
 def _result_cells(row: SheetRow, outcomes: Sequence[ImageOutcome]) -> tuple[str, ...]:

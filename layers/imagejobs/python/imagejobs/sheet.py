@@ -8,10 +8,11 @@ import codecs
 import csv
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from types import MappingProxyType
 from typing import BinaryIO
 
 from imagejobs.errors import RowError, SheetError, SheetTooLarge
@@ -31,6 +32,7 @@ MAX_IMAGES_PER_ROW = 200
 """A row is one message, and all of its images must be compressed within one invocation of `compress`."""
 
 _CHUNK_BYTES = 262_144
+_NONE: Mapping[int, Sequence[str]] = MappingProxyType({})
 
 # The limit is global to the process; it is set here so that no other module's choice moves ours.
 csv.field_size_limit(MAX_CELL_CHARACTERS)
@@ -125,13 +127,19 @@ class Sheet:
         return self._rows
 
 
-def read_sheet(stream: BinaryIO, limits: SheetLimits, layout: SheetLayout | None = None) -> Sheet:
+def read_sheet(
+    stream: BinaryIO,
+    limits: SheetLimits,
+    layout: SheetLayout | None = None,
+    corrections: Mapping[int, Sequence[str]] = _NONE,
+) -> Sheet:
     """Read the header of a CSV in UTF-8, or of a gzip of one; the rows follow as the result is iterated over.
 
     Args:
         stream: The file; only `read(size)` is called, and nothing is read ahead of the rows but one chunk.
         limits: How large the file may be, unpacked.
         layout: What it looks like; None for a CSV of the service's own columns.
+        corrections: The cells of rows that are read in the place of the file's own, by their row numbers.
 
     Raises:
         SheetError: The file has no header, or one without the columns that are to be read, or is not UTF-8, or is a
@@ -139,18 +147,43 @@ def read_sheet(stream: BinaryIO, limits: SheetLimits, layout: SheetLayout | None
         SheetTooLarge: A limit is passed before the header ends.
     """
     layout = layout or SheetLayout()
-    unpacked = Unpacked(stream, _CHUNK_BYTES)
-    raw_lines = _raw_lines(unpacked, limits.max_bytes)
-    first_line = next(raw_lines, b"")
-    _refuse_wide_encoding(first_line)
-    record = _OpenRecord()
-    lines = _text_lines(chain((first_line.removeprefix(codecs.BOM_UTF8),), raw_lines), record)
-    records = _records(lines, record, layout)
-    line_number, header = next(records, (1, []))
-    columns = _find_columns(header, layout, line_number, "".join(record.lines))
-    has_mark = first_line.startswith(codecs.BOM_UTF8)
-    form = SheetForm(tuple(header), columns, layout, has_byte_order_mark=has_mark, is_gzip=unpacked.is_gzip)
-    return Sheet(form, _rows(records, form, limits.max_rows))
+    file = _File(stream, limits, layout)
+    line_number, header = next(file.records, (1, []))
+    columns = _find_columns(header, layout, line_number, "".join(file.record.lines))
+    form = SheetForm(tuple(header), columns, layout, has_byte_order_mark=file.has_byte_order_mark, is_gzip=file.is_gzip)
+    return Sheet(form, _rows(file.records, form, limits.max_rows, corrections))
+
+
+def read_records(stream: BinaryIO, limits: SheetLimits, layout: SheetLayout) -> Iterator[tuple[int, list[str]]]:
+    """Yield the records of any CSV, blank ones left out: the line on which each starts, and its cells.
+
+    Args:
+        stream: As for `read_sheet`.
+        limits: How large it may be.
+        layout: Of which the separator is used.
+
+    Raises:
+        SheetError, SheetTooLarge: As `read_sheet` and the iteration over its rows do.
+    """
+    for count, record in enumerate(_File(stream, limits, layout).records):
+        if count > limits.max_rows:
+            raise SheetTooLarge(f"The CSV has more than {limits.max_rows:,} rows.", record[0])
+        yield record
+
+
+class _File:
+    """A CSV as its records, read as they are asked for."""
+
+    def __init__(self, stream: BinaryIO, limits: SheetLimits, layout: SheetLayout) -> None:
+        unpacked = Unpacked(stream, _CHUNK_BYTES)
+        raw_lines = _raw_lines(unpacked, limits.max_bytes)
+        first_line = next(raw_lines, b"")
+        _refuse_wide_encoding(first_line)
+        self.is_gzip = unpacked.is_gzip
+        self.has_byte_order_mark = first_line.startswith(codecs.BOM_UTF8)
+        self.record = _OpenRecord()
+        lines = _text_lines(chain((first_line.removeprefix(codecs.BOM_UTF8),), raw_lines), self.record)
+        self.records = _records(lines, self.record, layout)
 
 
 class SeparatorsSeen:
@@ -175,7 +208,13 @@ class SeparatorsSeen:
         return [separator for separator in URL_SEPARATORS if separator in self._seen]
 
 
-def check_sheet(open_sheet: Callable[[], BinaryIO], limits: SheetLimits, layout: SheetLayout | None = None) -> int:
+def check_sheet(
+    open_sheet: Callable[[], BinaryIO],
+    limits: SheetLimits,
+    layout: SheetLayout | None = None,
+    corrections: Mapping[int, Sequence[str]] = _NONE,
+    watch: Callable[[SheetRow], object] = lambda _row: None,
+) -> int:
     """Check a whole CSV, with 8 bytes of memory a row; serial numbers included, but for a mapped one.
 
     Rows that cannot be used alone are no reason to refuse the file.
@@ -184,6 +223,8 @@ def check_sheet(open_sheet: Callable[[], BinaryIO], limits: SheetLimits, layout:
         open_sheet: Opens the file at its beginning; called again when a serial number may be repeated.
         limits: How large the file may be, unpacked.
         layout: As for `read_sheet`.
+        corrections: Likewise.
+        watch: Called once with every row.
 
     Returns:
         The number of images that its rows name.
@@ -198,14 +239,15 @@ def check_sheet(open_sheet: Callable[[], BinaryIO], limits: SheetLimits, layout:
         nonlocal images
         for row in rows:
             images += len(row.image_urls)
+            watch(row)
             yield "" if row_ids_repeat else row.serial_number
 
     row_ids_repeat = layout is not None and layout.is_mapped
     with open_sheet() as stream:
-        repeated = _repeated_hashes(serial_numbers(read_sheet(stream, limits, layout)))
+        repeated = _repeated_hashes(serial_numbers(read_sheet(stream, limits, layout, corrections)))
     if repeated:
         with open_sheet() as stream:
-            _refuse_duplicates(read_sheet(stream, limits, layout), repeated)
+            _refuse_duplicates(read_sheet(stream, limits, layout, corrections), repeated)
     return images
 
 
@@ -313,10 +355,16 @@ def _records(lines: Iterator[str], record: _OpenRecord, layout: SheetLayout) -> 
         raise _csv_error(error, line_number, record, layout) from error
 
 
-def _rows(records: Iterator[tuple[int, list[str]]], form: SheetForm, max_rows: int) -> Iterator[SheetRow]:
+def _rows(
+    records: Iterator[tuple[int, list[str]]],
+    form: SheetForm,
+    max_rows: int,
+    corrections: Mapping[int, Sequence[str]],
+) -> Iterator[SheetRow]:
     row_number = 0
     read_row = _MappedRows(form).read if form.layout.is_mapped else partial(_read_row, form)
-    for row_number, (line_number, cells) in enumerate(records, 1):
+    for row_number, (line_number, cells_of_file) in enumerate(records, 1):
+        cells = list(corrections[row_number]) if row_number in corrections else cells_of_file
         if row_number > max_rows:
             raise SheetTooLarge(f"The CSV has more than {max_rows:,} rows. Split it into smaller files.", line_number)
         if len(cells) != len(form.header):

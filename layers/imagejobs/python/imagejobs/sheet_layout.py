@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from imagejobs.form_fields import FormFields, option, read_choice
+from imagejobs.fields import Choice
+from imagejobs.form_fields import FormFields, option
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 RESULTS = ("append", "replace")
@@ -61,13 +62,26 @@ def normalized(column: str) -> str:
     return "".join(column.split()).casefold()
 
 
-def _read_columns(text: str) -> ColumnNames:
-    try:
-        said = json.loads(text[: MAX_COLUMNS_CHARACTERS + 1])
-    except (ValueError, RecursionError):
-        raise ValueError(_ALLOWED_COLUMNS) from None
-    if len(text) > MAX_COLUMNS_CHARACTERS or not isinstance(said, dict) or not said or said.keys() - {*_KEYS}:
-        raise ValueError(_ALLOWED_COLUMNS)
+@dataclass(frozen=True, slots=True)
+class _ColumnsJson:
+    """The JSON of column names."""
+
+    def __call__(self, text: str) -> ColumnNames:
+        """Return the names."""
+        try:
+            said = json.loads(text[: MAX_COLUMNS_CHARACTERS + 1])
+        except (ValueError, RecursionError):
+            raise ValueError(_ALLOWED_COLUMNS) from None
+        if len(text) > MAX_COLUMNS_CHARACTERS or not isinstance(said, dict) or not said or said.keys() - {*_KEYS}:
+            raise ValueError(_ALLOWED_COLUMNS)
+        return _column_names(said)
+
+    def schema(self) -> dict[str, Any]:
+        """A string that holds an object."""
+        return {"type": "string", "contentMediaType": "application/json", "maxLength": MAX_COLUMNS_CHARACTERS}
+
+
+def _column_names(said: dict[str, Any]) -> ColumnNames:
     urls = [said["urls"]] if isinstance(said.get("urls"), str) else said.get("urls", [])
     names = [*urls, *(said[key] for key in ("id", "name") if key in said)] if isinstance(urls, list) else [None]
     if not all(map(_is_name, names)) or ("urls" in said) != bool(urls):
@@ -86,23 +100,26 @@ def _is_name(name: Any) -> bool:  # noqa: ANN401 whatever the JSON had there
 
 @dataclass(frozen=True, slots=True)
 class SheetLayout(FormFields):
-    """What a CSV looks like, and what comes back.
+    """What a CSV looks like, and what comes back; the API's description shows these words to its users.
 
     Args:
-        preset: The shop whose export it is, "shopify" or "woocommerce"; None for a CSV of the service's own columns.
-        columns: What the columns are called; None where the preset or the service's own names hold.
-        column_separator: "comma", "semicolon" or "tab".
-        result: "append" adds the outcome in columns of its own; "replace" puts the new URLs where the old ones are and
-            adds nothing; None for what a preset (replace) or else the service (append) does.
+        preset: The shop whose export the CSV is. Its finished CSV can be imported there: the new URLs stand where the
+            old ones stood, and nothing else is changed.
+        columns: What the columns are called: a JSON object with `id`, `name` and `urls` (one name, or a list of several
+            columns with URLs). Those that it leaves out have the names of the preset, or else the service's own. With
+            it, or with a preset, rows may share an id and need name no image.
+        column_separator: What stands between two columns.
+        result: `append` adds the outcome in columns of its own; `replace` puts new URLs in the places of the old ones
+            and adds nothing, and a failed image keeps its old URL. By default a preset replaces, all else is appended.
 
     Raises:
         OptionInvalid: A value is out of its range.
     """
 
-    preset: str | None = option(None, read_choice(tuple(PRESETS)))
-    columns: ColumnNames | None = option(None, _read_columns)  # noqa: RUF009 frozen
-    column_separator: str = option("comma", read_choice(tuple(SEPARATORS)))
-    result: str | None = option(None, read_choice(RESULTS))
+    preset: str | None = option(None, Choice(tuple(PRESETS)))
+    columns: ColumnNames | None = option(None, _ColumnsJson())  # noqa: RUF009 frozen
+    column_separator: str = option("comma", Choice(tuple(SEPARATORS)))
+    result: str | None = option(None, Choice(RESULTS))
 
     @property
     def separator(self) -> str:

@@ -13,6 +13,8 @@ from importlib.resources import files
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
+from imagejobs.http import PAGE_HEADERS
+
 PAGE = "index.html"
 _MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -22,29 +24,19 @@ _MEDIA_TYPES = {
 }
 _VERSION = "{version}"  # in the page: what stands for the digest in the addresses of its files
 
-# Scripts and styles are the page's own files, and the API is all that it talks to. Pictures come from the stack's public
-# URL and from any shop. Strings never become HTML: the browser itself refuses it.
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' https: http:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    )
+# Scripts and styles are the page's own files. Pictures come from the stack's public URL and any shop. Strings never
+# become HTML: the browser itself refuses it.
+_RULES = (
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' https: http:",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
 )
-_SECURITY_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Strict-Transport-Security": "max-age=31536000",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 
 @cache
@@ -59,13 +51,19 @@ def version() -> str:
     return hashlib.sha256(repr(sorted(contents().items())).encode()).hexdigest()[:16]
 
 
-def page(event: APIGatewayProxyEvent) -> Response[str]:
-    """The page; asked for without the slash at its end, which its relative addresses need, where it is with it."""
+def page(event: APIGatewayProxyEvent, upload_origin: str) -> Response[str]:
+    """The page; asked for without the slash at its end, which its relative addresses need, where it is with it.
+
+    Args:
+        event: The request.
+        upload_origin: What the page may talk to besides the API: where it sends large files.
+    """
     path = event.request_context.path
     if not path.endswith("/"):
         return _answer(HTTPStatus.FOUND, "", {"Location": f"{path.rsplit('/', 1)[-1]}/", "Cache-Control": "no-store"})
     etag = f'"{version()}"'
-    headers = {"Cache-Control": "no-cache", "ETag": etag}
+    policy = "; ".join((*_RULES, f"connect-src 'self' {upload_origin}"))
+    headers = {"Cache-Control": "no-cache", "ETag": etag, "Content-Security-Policy": policy}
     if event.headers.get("if-none-match") == etag:
         return _answer(HTTPStatus.NOT_MODIFIED, PAGE, headers)
     return _answer(HTTPStatus.OK, PAGE, headers, contents()[PAGE].replace(_VERSION, version()))
@@ -84,7 +82,7 @@ def file(asked_version: str, name: str) -> Response[str] | None:
 
 def _answer(http_status: int, name: str, headers: dict[str, str], body: str = "") -> Response[str]:
     media_type = _MEDIA_TYPES[name.rpartition(".")[2] or "html"]
-    return Response(http_status, media_type, body, {**_SECURITY_HEADERS, **headers})
+    return Response(http_status, media_type, body, {**PAGE_HEADERS, **headers})
 
 
 def _read() -> Iterator[tuple[str, str]]:

@@ -5,7 +5,6 @@ An upload's job row is written before its CSV is stored: the S3 event must find 
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,13 +18,13 @@ from aws_lambda_powertools import Logger
 from psycopg2.extras import Json
 
 from imagejobs.addresses import check_url
+from imagejobs.answers import UploadOpened
 from imagejobs.bucket import UPLOAD_FORM_SECONDS, UPLOAD_PREFIX, Bucket
 from imagejobs.database import Database, Row, Transaction
 from imagejobs.destinations import Destinations
 from imagejobs.errors import (
     IdempotencyKeyReused,
     RequestIdInvalid,
-    RequestInvalid,
     SheetTooLarge,
 )
 from imagejobs.form_fields import refuse_unknown
@@ -40,7 +39,6 @@ from imagejobs.usage import Allowance, reserve_images
 logger = Logger(child=True)
 
 WEBHOOK_URL_FIELD = "webhook_url"
-_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 
 def accept_upload(
@@ -63,7 +61,7 @@ def accept_upload(
         idempotency_key: The caller's own name for this upload; sent again with the same form, it is the same job.
 
     Raises:
-        OptionInvalid, RequestInvalid, SheetError, SheetTooLarge, UrlRefused: What the caller must change.
+        OptionInvalid, SheetError, SheetTooLarge, UrlRefused: What the caller must change.
         IdempotencyKeyReused: The key came with another form before.
         QuotaExceeded: The sheet names more images than are left of the caller's day.
     """
@@ -98,7 +96,7 @@ def open_upload(
     fields: Mapping[str, str],
     destinations: Destinations,
     idempotency_key: str | None = None,
-) -> dict[str, Any]:
+) -> UploadOpened:
     """Write a job whose CSV its caller sends to S3 by itself: its version that arrives first is the job.
 
     Nobody has seen the CSV yet, so that the fan-out checks it and counts its images. A job whose CSV never arrives is
@@ -117,7 +115,7 @@ def open_upload(
         `request_id`; `url` and `fields` of the form; `expires_at`, when it is good no longer.
 
     Raises:
-        OptionInvalid, RequestInvalid, UrlRefused: What the caller must change.
+        OptionInvalid, UrlRefused: What the caller must change.
         IdempotencyKeyReused: The key came with other fields, or with a file, before.
     """
     job = _new_job(allowance.owner, fields, None, destinations, idempotency_key)
@@ -139,8 +137,6 @@ def _new_job(
     idempotency_key: str | None,
 ) -> Row:
     """The row of a job to be, its options and webhook checked; without `file_sha256` its CSV is still to come."""
-    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise RequestInvalid("The header Idempotency-Key has 1 to 255 ASCII characters without spaces, such as a UUID.")
     fields = dict(form_fields)
     webhook_url = fields.pop(WEBHOOK_URL_FIELD, "").strip() or None
     if webhook_url:

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from aws_lambda_powertools import Logger
 from psycopg2.extras import Json
 
-from imagejobs.addresses import MAX_URL_CHARACTERS, check_url
+from imagejobs.addresses import check_url
 from imagejobs.bucket import DROP_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
 from imagejobs.destinations import Destinations
@@ -27,6 +27,7 @@ from imagejobs.options import CompressionOptions, RunOptions
 from imagejobs.queues import Queue, Row
 from imagejobs.sheet import SeparatorsSeen, SheetForm, SheetRow, check_sheet, read_sheet
 from imagejobs.sheet_layout import SheetLayout
+from imagejobs.staged_images import staged_images
 from imagejobs.usage import reserve_images
 
 logger = Logger(child=True)
@@ -35,10 +36,6 @@ WEBHOOK_METADATA = "webhook-url"
 
 STAGE_CHARACTERS = 1_000_000  # of COPY text in a transaction
 SEND_IMAGES = 1000
-# Text that is kept beside an image to tell it by; the whole of it is in the sheet.
-MAX_NAME_CHARACTERS = 500
-# A longer URL is refused by the fetcher all the same.
-MAX_SOURCE_URL_CHARACTERS = MAX_URL_CHARACTERS + 1
 # S3's keys have 1,024 bytes at most, and results/<name>.error.json is longer than drop/<name>.
 MAX_DROP_KEY_BYTES = 1000
 
@@ -345,11 +342,9 @@ def _declare(job: Mapping[str, Any], totals: Mapping[str, Any], chunk: _Chunk, t
 
 def _image_lines(request_id: UUID, row: SheetRow) -> Iterator[str]:
     """Lines of COPY's text format (https://www.postgresql.org/docs/current/sql-copy.html)."""
-    serial_number = _copy_text(row.serial_number[:MAX_NAME_CHARACTERS])
-    name = _copy_text(row.product_name[:MAX_NAME_CHARACTERS])
-    for position, url in enumerate(row.image_urls, start=1):
-        source = _copy_text(url[:MAX_SOURCE_URL_CHARACTERS])
-        yield f"{request_id}\t{row.row_number}\t{position}\t{serial_number}\t{name}\t{source}\n"
+    for image in staged_images(row):
+        texts = "\t".join(_copy_text(image[name]) for name in ("serial_number", "product_name", "source_url"))
+        yield f"{request_id}\t{image['row_number']}\t{image['position']}\t{texts}\n"
 
 
 _COPY_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})

@@ -8,37 +8,45 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from uuid import UUID
 
 from psycopg2.extras import Json
 
-from imagejobs.bucket import (
-    DROP_PREFIX,
-    IMAGE_PREFIX,
-    RESULT_PREFIX,
-    UPLOAD_PREFIX,
-    WEBHOOK_PREFIX,
-    Bucket,
-    ObjectVersion,
-)
+from imagejobs.bucket import IMAGE_PREFIX, PART_BYTES, WEBHOOK_PREFIX, Bucket, ObjectVersion
+from imagejobs.corrections import Corrections, from_json
 from imagejobs.database import Database, Row, Transaction, json_arrays
 from imagejobs.errors import ImageAbandoned, JobCancelled
-from imagejobs.jobs import CANCELLED_MESSAGE, TERMINAL, event_id, image_place, result_url, totals
+from imagejobs.jobs import (
+    CANCELLED_MESSAGE,
+    TERMINAL,
+    corrections_key,
+    event_id,
+    failures_key,
+    image_place,
+    result_key,
+    result_url,
+    totals,
+)
 from imagejobs.limits import SHEET_LIMITS
 from imagejobs.metrics import Metric, emit
 from imagejobs.options import CompressionOptions
 from imagejobs.preflight import Summary
 from imagejobs.preflight_sheet import finding_of, write_findings
-from imagejobs.result_sheet import ImageOutcome, write_result
-from imagejobs.sheet import SheetRow, read_sheet
+from imagejobs.result_sheet import FailureSheet, ImageOutcome, write_result
+from imagejobs.sheet import Sheet, SheetRow, read_sheet
 from imagejobs.sheet_layout import SheetLayout
 from imagejobs.webhook import judge, next_delay_seconds
+
+if TYPE_CHECKING:
+    from imagejobs.answers import JobEnded
 
 Told = TypeVar("Told")
 
 PAGE_IMAGES = 1000
 GZIP_SUFFIX = ".gz"
+CSV_TYPE = "text/csv; charset=utf-8"
 # What ends an image whose worker may have died after it stored something.
 ENDED_FOR_A_WORKER = (ImageAbandoned.code, JobCancelled.code)
 
@@ -89,19 +97,18 @@ class Closer:
         """Store the finished CSV, or why there is none; its key and version, a dry run's summary, and no error."""
         job = self._job(state)
         if not _is_open(job, state):
-            return _result(job["result_key"], job["result_version"])
-        key = _result_key(job["source_key"])
+            return _stored_result(job)
+        key = result_key(job["source_key"])
         error_key = f"{key}.error.json"
         if not job["rows_total"]:  # the sheet was refused; one that was read has a row
             reason = {"request_id": str(job["request_id"]), "status": "FAILED", "message": job["error_message"]}
             self.bucket.put(error_key, json.dumps(reason).encode(), "application/json")
-            return _result(None, None)
+            return {"result_key": None, "result_version": None, "failures_version": None, "error_message": None}
         summary = Summary(CompressionOptions.from_fields(job["options"])) if job["dry_run"] else None
-        key, version = self._store_result(job, key, summary)
+        stored = self._store_result(job, key, summary)
         self.bucket.delete(error_key)  # of an earlier file of the same name
-        return _result(
-            key, version, summary.document(job["rows_total"], self.compress_concurrency) if summary else None
-        )
+        found = summary.document(job["rows_total"], self.compress_concurrency) if summary else None
+        return {**stored, "preflight": found, "error_message": None}
 
     def remove_strays(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Delete what workers that died have stored and no image names; the number of such versions."""
@@ -124,6 +131,7 @@ class Closer:
             **_identity(state),
             "result_key": result["result_key"],
             "result_version": result["result_version"],
+            "failures_version": result.get("failures_version"),  # without it when the finished CSV was given up
             "status": "FAILED" if message else "COMPLETED",
             "error_message": message,
             "preflight": Json(result["preflight"]) if result.get("preflight") else None,
@@ -184,7 +192,7 @@ class Closer:
 
     def _event(self, job: Row) -> dict[str, str]:
         """The event, built from the stored job alone, so that every attempt says the same."""
-        body = {
+        body: JobEnded = {
             "request_id": str(job["request_id"]),
             "status": job["status"],
             "message": _webhook_message(job),
@@ -200,19 +208,39 @@ class Closer:
             "body": json.dumps(body),
         }
 
-    def _store_result(self, job: Row, key: str, summary: Summary | None) -> tuple[str, str]:
-        """The finished CSV's key, which says whether it is a gzip, and its version."""
-        with self.bucket.open(ObjectVersion(job["source_key"], job["source_version"])) as stream:
-            sheet = read_sheet(stream, SHEET_LIMITS, SheetLayout.from_fields(job["layout"]))
-            images = self._images(job["request_id"])
-            if summary:
-                chunks = write_findings(sheet.form, _beside(sheet, summary.counted(images), finding_of))
-            else:
-                chunks = write_result(sheet.form, _beside(sheet, images, _outcome))
+    def _store_result(self, job: Row, key: str, summary: Summary | None) -> dict[str, Any]:
+        """The finished CSV's key, which says whether it is a gzip, its version, and that of the failures, if any."""
+        source = ObjectVersion(job["source_key"], job["source_version"])
+        with self.bucket.open(source) as stream, SpooledTemporaryFile(max_size=PART_BYTES) as file:
+            sheet = read_sheet(stream, SHEET_LIMITS, SheetLayout.from_fields(job["layout"]), self._corrections(job))
+            failures = FailureSheet(sheet.form, cast("BinaryIO", file))
+            content_type = CSV_TYPE
             if sheet.form.is_gzip:
-                key = f"{key.removesuffix(GZIP_SUFFIX)}{GZIP_SUFFIX}"
-            content_type = "application/gzip" if sheet.form.is_gzip else "text/csv; charset=utf-8"
-            return key, self.bucket.put_parts(key, chunks, content_type)
+                key, content_type = f"{key.removesuffix(GZIP_SUFFIX)}{GZIP_SUFFIX}", "application/gzip"
+            version = self.bucket.put_parts(key, self._chunks(job, sheet, failures, summary), content_type)
+            failures.detach()
+            failures_version = self._store_failures(job, cast("BinaryIO", file)) if failures.rows else None
+        if failures_version is None:
+            self.bucket.delete(failures_key(job["source_key"]))  # of an earlier generation, or file of the same name
+        return {"result_key": key, "result_version": version, "failures_version": failures_version}
+
+    def _chunks(self, job: Row, sheet: Sheet, failures: FailureSheet, summary: Summary | None) -> Iterator[bytes]:
+        images = self._images(job["request_id"])
+        if summary:
+            return write_findings(sheet.form, failures.watch(_beside(sheet, summary.counted(images), finding_of)))
+        return write_result(sheet.form, failures.watch(_beside(sheet, images, _outcome)))
+
+    def _store_failures(self, job: Row, file: BinaryIO) -> str:
+        file.seek(0)
+        chunks = iter(partial(file.read, PART_BYTES), b"")
+        return self.bucket.put_parts(failures_key(job["source_key"]), chunks, CSV_TYPE)
+
+    def _corrections(self, job: Row) -> Corrections:
+        if job["corrections_version"] is None:
+            return {}
+        source = ObjectVersion(corrections_key(job["request_id"]), job["corrections_version"])
+        with self.bucket.open(source) as stream:
+            return from_json(stream.read())
 
     def _strays(self, state: Mapping[str, Any]) -> Iterator[ObjectVersion]:
         if not self._may_have_strays(state):
@@ -272,17 +300,13 @@ def _is_open(job: Row, state: Mapping[str, Any]) -> bool:
     return job["generation"] == state["generation"] and job["status"] not in TERMINAL
 
 
-def _result(key: str | None, version: str | None, preflight: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"result_key": key, "result_version": version, "error_message": None, "preflight": preflight}
+def _stored_result(job: Row) -> dict[str, Any]:
+    stored = {name: job[name] for name in ("result_key", "result_version", "failures_version")}
+    return {**stored, "error_message": None}
 
 
 def _identity(state: Mapping[str, Any]) -> dict[str, Any]:
     return {"request_id": state["request_id"], "generation": state["generation"]}
-
-
-def _result_key(source_key: str) -> str:
-    prefix = DROP_PREFIX if source_key.startswith(DROP_PREFIX) else UPLOAD_PREFIX
-    return f"{RESULT_PREFIX}{source_key.removeprefix(prefix)}"
 
 
 def _record(delivery: Mapping[str, Any], transaction: Transaction) -> bool:

@@ -2,24 +2,25 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import accumulate
-from typing import Any
+from typing import cast
 from uuid import UUID
 
 from imagejobs.addresses import shown_url
+from imagejobs.answers import Deliveries, Delivery, Image, ImageEvents, ImagePage, Job, JobPage
 from imagejobs.bucket import RESULT_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Row, Transaction
-from imagejobs.errors import RequestInvalid, ResultNotReady
-from imagejobs.jobs import job_document, lock_owned_job, owned_job, timestamp
+from imagejobs.errors import NoFailures, ResultNotReady
+from imagejobs.jobs import failures_key, job_document, lock_owned_job, owned_job, timestamp
 from imagejobs.limits import MAX_DELIVERIES, MAX_PAGE_BYTES
 
-_JOB_CURSOR_TIME = "%Y%m%dT%H%M%S.%fZ"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEFORE_THE_FIRST = ("infinity", UUID(int=2**128 - 1))
 
 
-def job_status(database: Database, *, owner: str, request_id: UUID, base_url: str) -> dict[str, Any]:
+def job_status(database: Database, *, owner: str, request_id: UUID, base_url: str) -> Job:
     """What `GET /job/status/<request_id>` answers.
 
     Raises:
@@ -29,25 +30,29 @@ def job_status(database: Database, *, owner: str, request_id: UUID, base_url: st
 
 
 def list_jobs(
-    database: Database, *, owner: str, statuses: Sequence[str], after: str | None, limit: int, base_url: str
-) -> dict[str, Any]:
+    database: Database,
+    *,
+    owner: str,
+    statuses: Sequence[str],
+    after: tuple[int, UUID] | None,
+    limit: int,
+    base_url: str,
+) -> JobPage:
     """One page of a caller's jobs, newest first.
 
     Args:
         database: Where the jobs are.
         owner: The caller's name.
         statuses: Those that are asked for.
-        after: What `next` of the page before said; None for the first page.
+        after: When the last job of the page before was made, in microseconds of Unix time, and its id; None for the
+            first page.
         limit: Jobs a page, 1 to `MAX_PAGE_JOBS`.
         base_url: The API's public URL.
 
     Returns:
-        `jobs`, and `next`: the `after` of the following page, None on the last one.
-
-    Raises:
-        RequestInvalid: `after` is not what a page said.
+        `jobs`, and `next`: the `after` of the following page as "microseconds_id", None on the last one.
     """
-    before_created_at, before_request_id = _job_place(after) if after is not None else _BEFORE_THE_FIRST
+    before_created_at, before_request_id = _job_place(*after) if after else _BEFORE_THE_FIRST
     parameters = {
         "owner": owner,
         "statuses": list(statuses),
@@ -63,17 +68,13 @@ def list_jobs(
     }
 
 
+def _job_place(microseconds: int, request_id: UUID) -> tuple[datetime, UUID]:
+    return _EPOCH + timedelta(microseconds=microseconds), request_id
+
+
 def _job_cursor(job: Row) -> str:
-    """To the microsecond, as Postgres orders them."""
-    return f"{job['created_at'].astimezone(UTC):{_JOB_CURSOR_TIME}}_{job['request_id']}"
-
-
-def _job_place(cursor: str) -> tuple[datetime, UUID]:
-    moment, _, request_id = cursor.partition("_")
-    try:
-        return datetime.strptime(moment, _JOB_CURSOR_TIME).replace(tzinfo=UTC), UUID(request_id)
-    except ValueError:
-        raise RequestInvalid("The parameter `after` is not what `next` of the page before said.") from None
+    """Microseconds of Unix time, as fine as Postgres orders them, and the id."""
+    return f"{(job['created_at'] - _EPOCH) // timedelta(microseconds=1)}_{job['request_id']}"
 
 
 def result_link(database: Database, bucket: Bucket, *, owner: str, request_id: UUID) -> str:
@@ -93,9 +94,24 @@ def result_link(database: Database, bucket: Bucket, *, owner: str, request_id: U
     return bucket.link(ObjectVersion(job["result_key"], job["result_version"]), name)
 
 
+def failures_link(database: Database, bucket: Bucket, *, owner: str, request_id: UUID) -> str:
+    """A presigned URL of the CSV of the rows that failed, which needs no token.
+
+    Raises:
+        JobNotFound: Unknown, or another caller's.
+        NoFailures: None of its rows failed, or it has not ended yet.
+    """
+    job = owned_job(database, owner, request_id)
+    if job["failures_version"] is None:
+        raise NoFailures(f"The job is {job['status']} and has no CSV of rows that failed.")
+    key = failures_key(job["source_key"])
+    name = key.removeprefix(RESULT_PREFIX).rsplit("/", maxsplit=1)[-1]
+    return bucket.link(ObjectVersion(key, job["failures_version"]), name)
+
+
 def list_images(
     database: Database, *, owner: str, request_id: UUID, status: str | None, after: tuple[int, int], limit: int
-) -> dict[str, Any]:
+) -> ImagePage:
     """One page of a job's images, in the sheet's order.
 
     Args:
@@ -121,12 +137,18 @@ def list_images(
         "limit": limit + 1,
     }
     rows = database.fetch_all("list_images", parameters)
-    page = _fitting([{**image, "image_id": str(image["image_id"])} for image in rows[:limit]])
+    page = _fitting([_image(row) for row in rows[:limit]])
     following = f"{page[-1]['row_number']}-{page[-1]['position']}" if len(rows) > len(page) else None
     return {"images": page, "next": following}
 
 
-def _fitting(images: list[Row]) -> list[Row]:
+def _image(row: Row) -> Image:
+    """The statement's columns are the answer's fields, but for an event's number."""
+    columns = {name: value for name, value in row.items() if name != "number"}
+    return cast("Image", {**columns, "image_id": str(row["image_id"])})
+
+
+def _fitting(images: list[Image]) -> list[Image]:
     """As many of the images, from the first on, as Lambda answers at once: its answer is JSON with JSON in it."""
     sizes = accumulate(len(json.dumps(json.dumps(image))) for image in images)
     return [image for image, size_bytes in zip(images, sizes, strict=True) if size_bytes <= MAX_PAGE_BYTES]
@@ -134,7 +156,7 @@ def _fitting(images: list[Row]) -> list[Row]:
 
 def list_events(
     database: Database, *, owner: str, request_id: UUID, after: int, limit: int, base_url: str
-) -> dict[str, Any]:
+) -> ImageEvents:
     """A job's images in the order in which they became terminal, from a place on: none is passed over, ever.
 
     Args:
@@ -156,14 +178,14 @@ def list_events(
     job = owned_job(database, owner, request_id)
     if _lacks_events(job):
         database.transact(partial(_add_missing_events, owner, request_id))
-    images: list[Row] = []
+    images: list[Image] = []
     while not images:
         rows = database.fetch_all("list_events", {"request_id": request_id, "after": after, "limit": limit})
         if not rows:
             break
-        page = _fitting([{**row, "image_id": str(row["image_id"])} for row in rows])
-        after = page[-1]["number"]
-        images = [_without_number(image) for image in page if image["row_number"]]  # a correction may remove an image
+        page = _fitting([_image(row) for row in rows])
+        after = rows[len(page) - 1]["number"]
+        images = [image for image in page if image["row_number"]]  # a correction may remove an image
     return {"images": images, "next": str(after), "job": job_document(job, base_url)}
 
 
@@ -177,11 +199,7 @@ def _add_missing_events(owner: str, request_id: UUID, transaction: Transaction) 
         transaction.execute("add_missing_events", {"request_id": request_id})
 
 
-def _without_number(image: Row) -> Row:
-    return {name: value for name, value in image.items() if name != "number"}
-
-
-def list_deliveries(database: Database, *, owner: str, request_id: UUID) -> dict[str, Any]:
+def list_deliveries(database: Database, *, owner: str, request_id: UUID) -> Deliveries:
     """The attempts at a job's webhooks, the newest `MAX_DELIVERIES`, newest first.
 
     Returns:
@@ -194,5 +212,10 @@ def list_deliveries(database: Database, *, owner: str, request_id: UUID) -> dict
     attempts = database.fetch_all("list_deliveries", {"request_id": request_id, "limit": MAX_DELIVERIES})
     return {
         "webhook_url": shown_url(job["webhook_url"]) if job["webhook_url"] else None,
-        "deliveries": [{**attempt, "attempted_at": timestamp(attempt["attempted_at"])} for attempt in attempts],
+        "deliveries": [_delivery(attempt) for attempt in attempts],
     }
+
+
+def _delivery(row: Row) -> Delivery:
+    """The statement's columns are the answer's fields."""
+    return cast("Delivery", {**row, "attempted_at": timestamp(row["attempted_at"])})

@@ -101,6 +101,16 @@ export class Api {
     return this.#json("GET", `${job(id)}/images?${query({ limit, after, status })}`, { signal });
   }
 
+  /**
+   * Pictures that ended since a cursor, in the order in which they did.
+   *
+   * @param {string} id
+   * @returns {Promise<{images: Picture[], next: string, job: Job}>}
+   */
+  events(id, { after = null, limit = 100, signal = undefined } = {}) {
+    return this.#json("GET", `${job(id)}/events?${query({ limit, after })}`, { signal });
+  }
+
   /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<{webhook_url: string | null, deliveries: Delivery[]}>} */
   deliveries(id, signal) {
     return this.#json("GET", `${job(id)}/deliveries`, { signal });
@@ -126,6 +136,24 @@ export class Api {
     return this.#json("POST", "upload", { body: form, headers: { "Idempotency-Key": key } });
   }
 
+  /**
+   * The same for a sheet that is too large for the API: it goes into the bucket by a form that the API gives out.
+   *
+   * @param {File} file
+   * @param {FormData} options
+   * @param {string} key
+   * @returns {Promise<{request_id: string}>}
+   */
+  async uploadLarge(file, options, key) {
+    const opened = await this.#json("POST", "uploads", { body: options, headers: { "Idempotency-Key": key } });
+    const form = new FormData();
+    for (const [name, value] of Object.entries(opened.fields)) form.append(name, value);
+    form.append("file", file); // the last, as S3 wants it
+    const answer = await reach(opened.url, { method: "POST", body: form });
+    if (!answer.ok) throw new ApiError(answer.status, "not_stored", `The storage did not take the file (${answer.status}).`);
+    return opened;
+  }
+
   /** @param {string} id @param {"retry" | "cancel" | "redeliver"} what @returns {Promise<object>} */
   ask(id, what) {
     return this.#json("POST", `${job(id)}/${what}`);
@@ -133,18 +161,28 @@ export class Api {
 
   async #json(method, path, { body = undefined, headers = {}, signal = undefined } = {}) {
     const all = { Authorization: `Bearer ${this.token}`, Accept: "application/json", ...headers };
-    let answer;
-    try {
-      answer = await fetch(path, { method, body, headers: all, signal, cache: "no-store", credentials: "omit" });
-    } catch (error) {
-      if (signal?.aborted) throw error;
-      throw new ApiError(0, "unreachable", "The service does not answer. Check your connection, then try again.");
-    }
+    const answer = await reach(path, { method, body, headers: all, signal });
     const content = await answer.json().catch(() => ({}));
     if (answer.ok) return content;
     if (answer.status === 401) this.onRefused();
     const message = content.message ?? `The service answered ${answer.status}. Try again in a moment.`;
     throw new ApiError(answer.status, content.code ?? "", message, Number(answer.headers.get("Retry-After")) || 0);
+  }
+}
+
+/**
+ * An answer, whatever it says.
+ *
+ * @param {string} address
+ * @param {RequestInit} request
+ * @returns {Promise<Response>}
+ */
+async function reach(address, request) {
+  try {
+    return await fetch(address, { ...request, cache: "no-store", credentials: "omit" });
+  } catch (error) {
+    if (request.signal?.aborted) throw error;
+    throw new ApiError(0, "unreachable", "The service does not answer. Check your connection, then try again.");
   }
 }
 

@@ -45,7 +45,6 @@ async function show(signal) {
   const id = pattern.exec(path).groups?.id;
   const view = await load();
   if (signal.aborted) return;
-  main.replaceChildren();
   await view.show(main, { api: new Api(token, askAgain), id, filters: new URLSearchParams(search), signal });
 }
 

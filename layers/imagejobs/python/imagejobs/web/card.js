@@ -91,7 +91,7 @@ function failure(picture) {
 /** @param {import("./api.js").Picture} picture @returns {(Node | string)[]} */
 function sizes(picture) {
   const { bytes_before: before, bytes_after: after } = picture;
-  if (picture.outcome === "unchanged") return [`${bytes(before)} to ${bytes(after)}, kept as it was: it would not get smaller`];
+  if (picture.outcome === "unchanged") return [`${bytes(before)} to ${bytes(after)}, kept as is: it would not get smaller`];
   return [`${bytes(before)} to ${bytes(after)} `, el("strong", { class: "less" }, `−${percentSaved(before, after)}`), ` ${(picture.format ?? "").toUpperCase()}`];
 }
 

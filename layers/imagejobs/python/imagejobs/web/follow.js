@@ -3,7 +3,6 @@
 import { hasEnded } from "./api.js";
 
 const ASK_AGAIN_SECONDS = 1;
-const EARLY_IMAGES = 100; // of the sheet's beginning: rows are done in about its order
 const HIDDEN_SECONDS = 10;
 const LOST_SECONDS = 3;
 
@@ -23,7 +22,7 @@ export function until(seconds, signal) {
 }
 
 /**
- * An open job until it has ended, with those of its first pictures that are done.
+ * An open job until it has ended, with the pictures that were done since the last time.
  *
  * @param {import("./api.js").Api} api
  * @param {string} id
@@ -33,13 +32,14 @@ export function until(seconds, signal) {
  *   not answer; it is asked again.
  */
 export async function* follow(api, id, signal, wantsPictures) {
+  let after = null;
   let seconds;
   do {
     try {
-      const job = await api.status(id, signal);
-      const { images } = wantsPictures() ? await api.images(id, { limit: EARLY_IMAGES, signal }) : { images: [] };
-      yield { job, pictures: images.filter((picture) => picture.status !== "PENDING") };
-      if (hasEnded(job)) return;
+      const seen = wantsPictures() ? await api.events(id, { after, signal }) : { job: await api.status(id, signal), images: [] };
+      after = seen.next ?? after;
+      yield { job: seen.job, pictures: seen.images };
+      if (hasEnded(seen.job)) return;
       seconds = ASK_AGAIN_SECONDS;
     } catch (error) {
       if (signal.aborted) return;

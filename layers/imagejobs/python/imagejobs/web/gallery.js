@@ -13,7 +13,7 @@ const TYPING_MILLISECONDS = 250;
 const FILTERS = {
   all: { label: "All", status: null, matches: () => true, of: (job) => job.images },
   failed: { label: "Failed", status: "FAILED", matches: (picture) => picture.status === "FAILED", of: (job) => job.images_failed },
-  unchanged: { label: "Kept as they were", status: "COMPLETED", matches: (picture) => picture.outcome === "unchanged", of: (job) => job.images_unchanged },
+  unchanged: { label: "Kept as is", status: "COMPLETED", matches: (picture) => picture.outcome === "unchanged", of: (job) => job.images_unchanged },
 };
 
 export class Gallery {

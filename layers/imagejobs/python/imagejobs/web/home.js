@@ -8,7 +8,7 @@ import { uploadForm } from "./upload.js";
 export async function show(root, { api, signal }) {
   const heading = title("Compress a catalogue");
   const list = jobList(api, signal);
-  root.append(heading, uploadForm(api, signal), list.element);
+  root.replaceChildren(heading, uploadForm(api, signal), list.element);
   heading.focus();
   await list.load();
 }

@@ -12,7 +12,7 @@ import { momentText } from "./words.js";
 export async function show(root, view) {
   const job = await view.api.status(view.id, view.signal);
   const page = new JobPage(job, view);
-  root.append(...page.parts);
+  root.replaceChildren(...page.parts); // until now the view before was there
   page.heading.focus();
   await page.run(job);
 }

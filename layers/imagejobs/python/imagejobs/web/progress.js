@@ -83,7 +83,7 @@ function tiles(job) {
     ["Saved", `${bytes(saved)}`, job.bytes_before ? percentSaved(job.bytes_before, job.bytes_after) : "", "saving"],
     ["Before", bytes(job.bytes_before), ""],
     ["After", bytes(job.bytes_after), ""],
-    ["Compressed", count(job.images_completed), job.images_unchanged ? `${count(job.images_unchanged)} kept as they were` : ""],
+    ["Compressed", count(job.images_completed), job.images_unchanged ? `${count(job.images_unchanged)} kept as is` : ""],
     ["Failed", count(job.images_failed), job.rows_failed ? `and ${counted(job.rows_failed, "row")} that could not be read` : "", job.images_failed || job.rows_failed ? "failing" : ""],
   ].map(([name, value, note, kind]) => el("div", { class: kind ?? "" }, el("dt", {}, name), el("dd", {}, value, note && el("small", {}, ` ${note}`))));
 }

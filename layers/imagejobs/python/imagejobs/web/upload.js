@@ -3,7 +3,8 @@
 import { announce, el, problem } from "./dom.js";
 import { bytes, count } from "./words.js";
 
-const MAX_BYTES = 4_400_000; // of POST /upload
+const MAX_BYTES = 256 * 1024 * 1024; // of a sheet
+const MAX_API_BYTES = 4_400_000; // of POST /upload; beyond that the file goes into the bucket by itself
 const QUALITIES = [
   [90, "very close to the original, even enlarged"],
   [75, "hard to tell from the original"],
@@ -64,7 +65,7 @@ export function uploadForm(api, signal) {
     errors.replaceChildren();
     try {
       checkSize(file.files[0]);
-      const { request_id: id } = await api.upload(fields(form), key);
+      const { request_id: id } = await send(api, fields(form), key);
       if (!signal.aborted) location.hash = `#/job/${id}`;
     } catch (error) {
       errors.replaceChildren(problem("The job was not begun", error, el("p", { class: "help" }, advice(error))));
@@ -77,9 +78,15 @@ export function uploadForm(api, signal) {
 
 /** @param {File} file */
 function checkSize(file) {
-  if (file.size > MAX_BYTES) {
-    throw new Error(`The file has ${count(file.size)} bytes; ${count(MAX_BYTES)} are taken here. Split it, or have it dropped into the service's bucket.`);
-  }
+  if (file.size > MAX_BYTES) throw new Error(`The file has ${count(file.size)} bytes; ${count(MAX_BYTES)} are taken. Split it.`);
+}
+
+/** @param {import("./api.js").Api} api @param {FormData} form @param {string} key @returns {Promise<{request_id: string}>} */
+function send(api, form, key) {
+  const file = form.get("file");
+  if (file.size <= MAX_API_BYTES) return api.upload(form, key);
+  form.delete("file");
+  return api.uploadLarge(file, form, key);
 }
 
 /** @param {Error & {code?: string, passing?: boolean}} error @returns {string} */

@@ -1,0 +1,141 @@
+"""api: the page's files, as a browser gets them before it runs any of them."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.integration.handlers import content_of, load_event
+from tests.template.expansion import ROOT
+
+FILES = {path.name: path for path in (ROOT / "layers/imagejobs/python/imagejobs/web").iterdir()}
+MODULES = sorted(name for name in FILES if name.endswith(".js"))
+IMPORTED = re.compile(r"""(?:from|import)\s*\(?\s*"([^"]+)\"""")
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' https: http:",
+    "connect-src": "'self' https://imagejobs.s3.amazonaws.com",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+    "require-trusted-types-for": "'script'",
+    "trusted-types": "'none'",
+}
+
+
+class Markup(HTMLParser):
+    """The elements of a page, with their attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+
+def headers(answer):
+    return {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+
+
+def page(functions):
+    return functions.invoke("api", load_event("api-page"))
+
+
+def web_file(functions, version, name):
+    event = load_event("api-web_file")
+    event["path"], event["pathParameters"] = f"/web/{version}/{name}", {"version": version, "file": name}
+    return functions.invoke("api", event)
+
+
+def version_of(functions):
+    return re.search(r"web/([0-9a-f]{16})/app\.js", page(functions)["body"])[1]
+
+
+def test_the_page_needs_no_token_and_no_database(functions):
+    functions.values["DATABASE_DSN"] += " port=1"
+
+    answer = page(functions)
+
+    assert answer["statusCode"] == 200
+    assert headers(answer)["Content-Type"] == "text/html; charset=utf-8"
+    assert answer["body"].startswith("<!doctype html>")
+    assert "{version}" not in answer["body"]
+
+
+def test_a_browser_is_told_to_run_show_and_contact_nothing_else(functions):
+    said = headers(page(functions))
+
+    assert dict(rule.split(" ", 1) for rule in said["Content-Security-Policy"].split("; ")) == POLICY
+    assert said["X-Content-Type-Options"] == "nosniff"
+    assert said["Referrer-Policy"] == "no-referrer"
+
+
+def test_markup_holds_no_script_and_no_style_and_names_files_by_relative_addresses(functions):
+    body = page(functions)["body"]
+    elements = Markup(body).elements
+    named = [
+        attributes.get("src") or attributes.get("href") for tag, attributes in elements if tag in {"script", "link"}
+    ]
+
+    assert re.findall(r"<script[^>]*>\s*[^<\s]", body) == []
+    assert not {"style"} & {tag for tag, _ in elements}
+    assert [name for _, attributes in elements for name in attributes if name == "style" or name.startswith("on")] == []
+    assert {name.rpartition("/")[2] for name in named} == {"page.css", "icon.svg", "theme.js", "app.js"}
+    assert all(name.startswith(f"web/{version_of(functions)}/") for name in named)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_imports_the_page_s_own_files(name):
+    imported = IMPORTED.findall(FILES[name].read_text(encoding="utf-8"))
+
+    assert {path.removeprefix("./") for path in imported} <= set(MODULES)
+    assert all(path.startswith("./") for path in imported)
+
+
+def test_every_file_is_used(functions):
+    used = {"index.html"} | set(re.findall(r"web/[0-9a-f]+/([a-z.]+)", page(functions)["body"]))
+    for name in MODULES:
+        used |= {path.removeprefix("./") for path in IMPORTED.findall(FILES[name].read_text(encoding="utf-8"))}
+
+    assert used == set(FILES)
+
+
+def test_the_page_is_asked_for_anew_and_its_files_are_kept_for_good(functions):
+    version = version_of(functions)
+    styles = web_file(functions, version, "page.css")
+    again = load_event("api-page")
+    again["headers"]["If-None-Match"] = headers(page(functions))["ETag"]
+
+    assert headers(page(functions))["Cache-Control"] == "no-cache"
+    assert functions.invoke("api", again)["statusCode"] == 304
+    assert (styles["statusCode"], styles["body"]) == (200, FILES["page.css"].read_text(encoding="utf-8"))
+    assert headers(styles)["Content-Type"] == "text/css; charset=utf-8"
+    assert headers(styles)["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
+def test_a_page_of_another_deployment_gets_what_there_is_and_does_not_keep_it(functions):
+    answer = web_file(functions, "0" * 16, "app.js")
+
+    assert (answer["statusCode"], headers(answer)["Cache-Control"]) == (200, "no-store")
+    assert headers(answer)["Content-Type"] == "text/javascript; charset=utf-8"
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "index.html", "..%2Fapp.py", "../web_page.py"])
+def test_nothing_but_the_page_s_files_is_handed_out(functions, name):
+    answer = web_file(functions, version_of(functions), name)
+
+    assert (answer["statusCode"], content_of(answer)["code"]) == (404, "route_not_found")
+
+
+def test_without_the_slash_at_its_end_the_page_is_where_it_is_with_it(functions):
+    """Its relative addresses need it. As of a stage, `/dev`; a domain of its own always has it."""
+    event = load_event("api-page")
+    event["requestContext"]["path"] = "/dev"
+
+    answer = functions.invoke("api", event)
+
+    assert (answer["statusCode"], headers(answer)["Location"]) == (302, "dev/")
