@@ -1,4 +1,4 @@
-"""Shops' own exports: uploaded as they are, and handed back for an import that changes nothing but the pictures."""
+"""Shops' own exports, handed back for an import that changes nothing but the pictures; and what failed, corrected."""
 
 import csv
 import io
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import requests
+
+from tests.e2e.customer import HEADER, until
 
 SHEETS = Path(__file__).parents[1] / "sheets"
 
@@ -33,3 +35,26 @@ def test_an_export_comes_back_with_pictures_of_this_service(client, shop, preset
 
 def _table(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+
+
+def test_what_failed_is_corrected_and_merged_into_the_same_job(client, shop):
+    gone, good = shop.url("/lmap.jpg"), shop.url("/lamp.jpg")
+    request_id = client.upload(f"{HEADER}1,Vase,{shop.url('/vase.jpg')}\n2,Lamp,{gone}\n3,Jug,\n")
+    before = client.ended(request_id)
+    link = client.request("GET", f"/job/{request_id}/failures.csv").headers["Location"]
+    failures = requests.get(link, timeout=30).content.decode()
+
+    corrected = failures.replace(gone, good).replace("Jug,", f"Jug,{shop.url('/jug.jpg')}")
+    for _ in range(2):
+        answer = client.request("POST", f"/job/{request_id}/retry", files={"file": ("failures.csv", corrected)})
+        assert (answer.status_code, answer.json()["generation"]) == (202, 2), answer.text
+    job = until(lambda: (found := client.ended(request_id))["generation"] == 2 and found)
+
+    assert (before["images"], before["images_failed"], before["rows_failed"]) == (2, 1, 1)
+    assert before["failures_url"] == f"{client.api_url}/job/{request_id}/failures.csv"
+    assert (job["images"], job["images_completed"], job["rows_failed"], job["failures_url"]) == (3, 3, 0, None)
+    rows = _table(client.finished_csv(request_id))
+    assert [row[2] for row in rows[1:]] == [shop.url("/vase.jpg"), good, shop.url("/jug.jpg")]
+    assert {row[4] for row in rows[1:]} == {"COMPLETED"}
+    assert all(requests.get(row[3], timeout=30).status_code == 200 for row in rows[1:])
+    assert client.request("GET", f"/job/{request_id}/failures.csv").status_code == 404

@@ -19,7 +19,6 @@ from imagejobs.metrics import emit_images
 from imagejobs.queues import Queue
 from imagejobs.usage import reserve_images
 
-
 # Of images that are deleted, those that the job has counted, by its counters.
 GONE = (
     "images_gone",

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from imagejobs.bucket import Bucket, ObjectVersion
-from imagejobs.corrections import Corrections, CorrectedRow, from_json, read_corrections, to_json
+from imagejobs.corrections import CorrectedRow, Corrections, from_json, read_corrections, to_json
 from imagejobs.database import Database, Row, Transaction, json_arrays
 from imagejobs.errors import JobNotEnded, NothingToRetry, SheetError, SheetTooLarge
 from imagejobs.jobs import TERMINAL, corrections_key, lock_owned_job, owned_job
