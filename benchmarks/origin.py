@@ -13,7 +13,7 @@ def serving(pictures: Sequence[bytes], latency_seconds: float = 0.0) -> Iterator
     """Serve `/<anything>/<number>.jpg` until the block ends; the origin's `host:port`.
 
     Args:
-        pictures: JPEGs, served in turn, by the number, each with its path in it. None ever changes, as its ETag says.
+        pictures: Served in turn, by the number; a JPEG with its path in it. None ever changes, as its ETag says.
         latency_seconds: Between a request and its answer.
     """
     context = multiprocessing.get_context("spawn")
@@ -31,10 +31,12 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # a connection that does not fit waits a second for its second attempt
 
 
-def _commented(jpeg: bytes, text: str) -> bytes:
-    """The same picture with a comment segment (ITU-T T.81, B.2.4.5) behind its first marker."""
+def _commented(picture: bytes, text: str) -> bytes:
+    """The same picture, if it is a JPEG with a comment segment (ITU-T T.81, B.2.4.5) behind its first marker."""
+    if not picture.startswith(b"\xff\xd8"):
+        return picture
     comment = text.encode()
-    return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2) + comment + jpeg[2:]
+    return picture[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2) + comment + picture[2:]
 
 
 def _serve(pictures: Sequence[bytes], latency_seconds: float, sender: Connection) -> None:

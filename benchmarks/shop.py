@@ -11,7 +11,9 @@ from local.stack import StackInfo
 JOB_SECONDS = 900.0
 
 
-def upload(info: StackInfo, origin: str, images: int, *, folder: str = "", reuse: bool = False) -> str:
+def upload(
+    info: StackInfo, origin: str, images: int, *, folder: str = "", reuse: bool = False, dry_run: bool = False
+) -> str:
     """Upload a sheet of as many rows with one image each from the origin; the job's request id.
 
     Args:
@@ -20,15 +22,17 @@ def upload(info: StackInfo, origin: str, images: int, *, folder: str = "", reuse
         images: Rows.
         folder: Of the origin's paths, ends in a slash; in another one there are other images.
         reuse: Whether images of an earlier job are reused.
+        dry_run: Whether they are only looked at.
     """
     rows = "".join(f"{n},Product {n},http://{origin}/{folder}{n}.jpg\n" for n in range(1, images + 1))
     sheet = f"S. No.,Product Name,Input Image Urls\n{rows}"
-    form = {"file": (None, sheet), "reuse": (None, str(reuse).lower())}
+    fields = {"file": sheet, "reuse": str(reuse).lower(), "dry_run": str(dry_run).lower()}
+    form = {name: (None, text) for name, text in fields.items()}
     return str(_call(info, "POST", "/upload", files=form)["request_id"])
 
 
-def wait_until_done(info: StackInfo, request_id: str, images: int) -> None:
-    """Wait for the job's end.
+def wait_until_done(info: StackInfo, request_id: str, images: int) -> dict[str, Any]:
+    """Wait for the job's end; its status then.
 
     Raises:
         SystemExit: It did not complete every image in time.
@@ -40,6 +44,7 @@ def wait_until_done(info: StackInfo, request_id: str, images: int) -> None:
         time.sleep(0.1)
     if job["images_completed"] != images:
         raise SystemExit(f"The job did not complete every image: {job}")
+    return job
 
 
 def _call(

@@ -47,9 +47,27 @@ JOB = {
         "column_separator": "comma",
         "url_separators": [","],
     },
+    "dry_run": False,
+    "preflight": None,
     "result_url": f"{API}/job/{REQUEST_ID}/result",
     "failures_url": f"{API}/job/{REQUEST_ID}/failures.csv",
     "report_url": f"{API}/job/{REQUEST_ID}/report.html",
+}
+LOOKED_AT = {
+    **JOB,
+    "bytes_after": 0,
+    "dry_run": True,
+    "preflight": {
+        "rows": 2,
+        "images": 3,
+        "images_failed_by_code": {"origin_refused": 1},
+        "images_reused": 0,
+        "duplicates": 0,
+        "warnings": {"small": 0, "large": 0},
+        "bytes_before": 912345,
+        "formats": {"jpeg": {"images": 2, "bytes": 912345}},
+        "estimate": {"bytes_after": 336000, "seconds": 4, "usd": 0.0003},
+    },
 }
 IMAGE = {
     "image_id": "0b9c1e0a-52a4-4c5e-8d60-9a3f3c1a7b21",
@@ -75,6 +93,8 @@ IMAGE = {
     "content": None,
     "reused": None,
     "human_url": None,
+    "same_as_row_number": None,
+    "same_as_position": None,
 }
 FAILED_IMAGE = {
     **dict.fromkeys(IMAGE),
@@ -117,6 +137,9 @@ REQUESTS: Mapping[str, Mapping[str, Example]] = {
             {"file": CSV, "format": "auto", "max_width": 1600, "quality": 75},
         ),
     },
+    "preflight": {
+        "example": Example("What would become of it with other options", {"file": CSV, "format": "auto"}),
+    },
     "retry": {
         "corrected": Example("With the corrected rows of failures.csv", {"file": CORRECTED}),
     },
@@ -148,6 +171,7 @@ ANSWERS: Mapping[type, Mapping[str, Any]] = {
     },
     answers.Job: {
         "ended": JOB,
+        "looked at": LOOKED_AT,
         "working": {
             **JOB,
             "status": "PROCESSING",
@@ -198,6 +222,8 @@ ANSWERS: Mapping[type, Mapping[str, Any]] = {
             "status": "COMPLETED",
             "message": "CSV and image processing completed; 1 of 3 images failed, see the finished CSV.",
             **TOTALS,
+            "dry_run": False,
+            "preflight": None,
             "result_url": f"{API}/job/{REQUEST_ID}/result",
         }
     },

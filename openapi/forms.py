@@ -6,7 +6,7 @@ from typing import Annotated, Any, NotRequired, TypedDict, get_type_hints
 
 from imagejobs.answers import Url
 from imagejobs.limits import MAX_UPLOAD_BYTES
-from imagejobs.options import CompressionOptions
+from imagejobs.options import CompressionOptions, RunOptions
 from imagejobs.sheet_layout import SheetLayout
 from openapi.schemas import Schema, Schemas, form_fields, required_fields
 
@@ -74,11 +74,12 @@ class Form:
 
 
 FORMS: Mapping[str, Form] = {
-    "upload": Form(UploadFields, options=(CompressionOptions, SheetLayout)),
+    "upload": Form(UploadFields, options=(CompressionOptions, SheetLayout, RunOptions)),
+    "preflight": Form(UploadFields, options=(CompressionOptions, SheetLayout)),
     "retry": Form(CorrectionFields, required=False),
     "uploads": Form(
         LaterUploadFields,
-        options=(CompressionOptions, SheetLayout),
+        options=(CompressionOptions, SheetLayout, RunOptions),
         required=False,
         media_types=("application/json", "multipart/form-data"),
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-FILES = {"upload": "products.csv", "retry": "failures.csv"}
+FILES = {"upload": "products.csv", "preflight": "products.csv", "retry": "failures.csv"}
 """What is sent as `file`, by the operation."""
 RESULTS = {"result": "finished.csv", "failures": "failures.csv", "report": "report.html"}
 """Where a redirect's file goes, by the operation."""

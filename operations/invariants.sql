@@ -113,6 +113,17 @@ WHERE image.reused IS NOT NULL AND source.reused IS NULL AND source.same_as_row_
 SELECT request_id, format('%s reused, %s given back', images_reused, images_credited) AS detail
 FROM job_request WHERE status IN ('COMPLETED', 'FAILED') AND images_credited <> images_reused;
 
+-- dry_runs --
+-- A dry run has compressed an image or ended without its summary, or another job has only looked at an image.
+SELECT job.request_id, format('%s images with the wrong outcome; summary: %s', count(image.image_id),
+                              CASE WHEN job.preflight IS NULL THEN 'none' ELSE 'there' END) AS detail
+FROM job_request AS job
+LEFT JOIN compressed_images AS image
+  ON image.request_id = job.request_id AND image.status = 'COMPLETED' AND (image.outcome = 'checked') <> job.dry_run
+GROUP BY job.request_id
+HAVING count(image.image_id) > 0
+    OR (job.dry_run AND job.status IN ('COMPLETED', 'FAILED') AND (job.preflight IS NULL) <> (job.result_key IS NULL));
+
 -- last_outcome --
 -- An ended job says something else than the outcome of its last generation.
 SELECT request_id,

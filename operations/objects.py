@@ -22,10 +22,10 @@ U = TypeVar("U")
 
 PAGE = 1000  # keys that S3 lists, and Postgres is asked about, at a time
 
-# Postgres sorts as S3 does, by bytes.
+# Postgres sorts as S3 does, by bytes. An image that was only looked at has no object.
 _IMAGES = """
 SELECT object_key, bytes_after
-FROM (SELECT object_key, bytes_after FROM compressed_images WHERE status = 'COMPLETED'
+FROM (SELECT object_key, bytes_after FROM compressed_images WHERE object_key IS NOT NULL
       UNION SELECT human_key, bytes_after FROM compressed_images WHERE human_key IS NOT NULL) AS image
 ORDER BY object_key COLLATE "C"
 """

@@ -1,6 +1,7 @@
 """api: takes uploads and answers for jobs, one function a route."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -69,7 +70,7 @@ from imagejobs.queues import Queue
 from imagejobs.steps import api, look
 from imagejobs.steps.control import Control
 from imagejobs.steps.correct import Corrector
-from imagejobs.upload_form import parse_fields, parse_upload_form
+from imagejobs.upload_form import UploadForm, parse_fields, parse_upload_form
 from imagejobs.usage import count_request
 
 logger = Logger()
@@ -176,7 +177,31 @@ def upload() -> Accepted[JobAccepted]:
         QuotaExceeded: The CSV names more images than are left of the day.
     """
     event = app.current_event
+    return accepted(parse_upload_form(event.headers.get("content-type"), body(event)))
+
+
+@app.post("/preflight", tags=[UPLOAD])
+def preflight() -> Accepted[JobAccepted]:
+    """Take a CSV and look at the images that it names, without compressing any.
+
+    The same as an upload with `dry_run` `true`. What is found is the job's `preflight` when it has ended and, row by
+    row, its finished CSV: dead links, answers that are no images, sizes, repeated URLs, and what a real run would come
+    to. Images that are looked at have a day's quota of their own.
+
+    Raises:
+        UploadInvalid, OptionInvalid, UrlRefused, SheetError: The form, or the CSV in it, must change.
+        SheetTooLarge: The CSV has too many bytes or rows.
+        IdempotencyKeyReused: The key belongs to another upload.
+        QuotaExceeded: The CSV names more images than are left of the day.
+    """
+    event = app.current_event
     form = parse_upload_form(event.headers.get("content-type"), body(event))
+    return accepted(replace(form, fields={**form.fields, "dry_run": "true"}))
+
+
+def accepted(form: UploadForm) -> Accepted[JobAccepted]:
+    """The answer to an upload that is taken."""
+    event = app.current_event
     request_id = api.accept_upload(
         database(),
         bucket(),

@@ -24,6 +24,7 @@ def closer() -> Closer:
         report_queue=Queue.from_environment("REPORT_QUEUE_URL"),
         api_base_url=required("API_BASE_URL"),
         webhook_time_scale=float(required("WEBHOOK_TIME_SCALE")),
+        compress_concurrency=int(required("COMPRESS_CONCURRENCY")),
     )
 
 

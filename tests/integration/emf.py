@@ -14,6 +14,7 @@ EMITTED: dict[Metric, set[str]] = {
     Metric.SHEETS_REFUSED: {"api", "fan_out", "bury", "sweep"},
     Metric.IMAGES_COMPLETED: ENDS_IMAGES,
     Metric.IMAGES_REUSED: ENDS_IMAGES,
+    Metric.IMAGES_CHECKED: ENDS_IMAGES,
     Metric.IMAGES_FAILED: ENDS_IMAGES,
     Metric.BYTES_BEFORE: ENDS_IMAGES,
     Metric.BYTES_AFTER: ENDS_IMAGES,

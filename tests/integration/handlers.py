@@ -131,18 +131,20 @@ def api_event(
     return event
 
 
-def upload_event(file: bytes, fields: Mapping[str, str] | None = None, *, file_field: str = "file") -> Event:
+def upload_event(
+    file: bytes, fields: Mapping[str, str] | None = None, *, file_field: str = "file", name: str = "upload"
+) -> Event:
     """The POST of a real HTTP client's form; its multipart boundary is another one each time."""
     form = requests.Request(
         "POST", "http://localhost/upload", data=fields, files={file_field: ("products.csv", file, "text/csv")}
     ).prepare()
     assert isinstance(form.body, bytes)
-    return raw_upload_event(form.body, form.headers["Content-Type"])
+    return raw_upload_event(form.body, form.headers["Content-Type"], name)
 
 
-def raw_upload_event(body: bytes, content_type: str | None) -> Event:
+def raw_upload_event(body: bytes, content_type: str | None, name: str = "upload") -> Event:
     """The POST of any bytes; API Gateway encodes what the template names as binary, and only that."""
-    event = load_event("api-upload")
+    event = load_event(f"api-{name}")
     binary = template()["Resources"]["Api"]["Properties"]["BinaryMediaTypes"]
     event["isBase64Encoded"] = (content_type or "").split(";")[0] in binary
     event["body"] = _base64(body) if event["isBase64Encoded"] else body.decode()

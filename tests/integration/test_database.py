@@ -249,7 +249,7 @@ def test_after_an_exception_the_connection_is_good_for_more(database, connect):
 SECRET_URL = "https://shop.example/a.jpg?token=s3cret"
 
 
-WITHOUT_KEY = {"idempotency_key": None, "upload_sha256": None, "layout": "{}", "daily_images": None}
+WITHOUT_KEY = {"idempotency_key": None, "upload_sha256": None, "layout": "{}", "dry_run": False, "daily_images": None}
 
 
 def break_check(transaction):

@@ -330,6 +330,7 @@ INSERT INTO caller_usage (owner, day, images) VALUES ('shop', '2026-11-22', 0);
 INSERT INTO caller_rate (owner, minute, requests) VALUES ('shop', now(), 1);
 """
 HUMAN = "human_key = 'a', human_version = '1', human_url = 'b'"
+CHECKED = "format = 'jpeg', outcome = 'checked', width = 1, height = 1, bytes_before = 10"
 KEYS = "url_key = gen_random_uuid(), content_key = gen_random_uuid()"
 LEASED = "lease_token = gen_random_uuid(), leased_until = now()"
 
@@ -364,7 +365,9 @@ ILLEGAL = [
     ("job_event", "last_number = 0"),
     ("job_request", "report_key = 'reports/a-1.html'"),
     ("job_request", "report_version = 'v1'"),
+    ("job_request", "preflight = '{}'"),
     ("caller_usage", "images = -1"),
+    ("caller_usage", "images_checked = -1"),
     ("caller_rate", "requests = 0"),
     ("job_outcome", "generation = 0"),
     ("job_outcome", "status = 'PROCESSING'"),
@@ -406,6 +409,13 @@ ILLEGAL = [
     ("compressed_images", f"status = 'COMPLETED', {DONE}, etag = 'a'"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, last_modified = 'a'"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, validated_url = 'a'"),
+    ("compressed_images", CHECKED),
+    ("compressed_images", f"status = 'FAILED', {TOLD}, {CHECKED}"),
+    ("compressed_images", f"status = 'COMPLETED', {CHECKED}".replace(", bytes_before = 10", "")),
+    ("compressed_images", f"status = 'COMPLETED', {CHECKED}, object_key = 'images/a.jpg'"),
+    ("compressed_images", f"status = 'COMPLETED', {DONE}".replace("smaller", "checked")),
+    ("compressed_images", f"status = 'COMPLETED', {CHECKED}, cpu_ms = 0"),
+    ("compressed_images", f"status = 'COMPLETED', {CHECKED}, {KEYS}"),
     ("compressed_images", "lease_token = gen_random_uuid()"),
     ("compressed_images", "leased_until = now()"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, {LEASED}"),
@@ -438,6 +448,7 @@ LEGAL = [
     ("job_request", "idempotency_key = 'a', upload_sha256 = 'b'"),
     ("job_event", "last_number = 500, image_ids = array_fill(gen_random_uuid(), ARRAY[500])"),
     ("job_request", "report_key = 'reports/a-1.html', report_version = 'v1'"),
+    ("job_request", "dry_run = true, preflight = '{}'"),
     ("job_outcome", "generation = 2, status = 'FAILED', error_message = 'cancelled'"),
     ("compressed_images", LEASED),
     ("compressed_images", f"status = 'COMPLETED', {DONE}"),
@@ -451,6 +462,7 @@ LEGAL = [
     ("compressed_images", f"status = 'COMPLETED', {DONE}, reused = 'not_modified', {HUMAN}"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, {KEYS}, reused = 'same_content', etag = 'a'"),
     ("compressed_images", f"status = 'COMPLETED', {DONE}, {KEYS}, last_modified = 'a', validated_url = 'b'"),
+    ("compressed_images", f"status = 'COMPLETED', {CHECKED}, reused = 'not_modified'"),
     ("compressed_images", "same_as_row_number = 1, same_as_position = 1, position = 2"),
     ("webhook_delivery", "outcome = 'exhausted', status_code = 500"),
 ]

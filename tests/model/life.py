@@ -40,6 +40,8 @@ EFFECTS = st.sampled_from([None, None, None, 0, 1, 2, 3, 4, 5, 8])
 ASKS = st.sampled_from([None, None, None, 1, 2, 4, 7])
 # A sheet's rows, each the words of its images.
 SHEETS = st.lists(st.sampled_from(["good gone", "good", "good good", "gone", "flaky", "down good", ""]), max_size=3)
+FIELDS = {"anew": {"reuse": "false"}, "reuse": {}, "dry run": {"dry_run": "true"}}
+KINDS = st.sampled_from([*FIELDS])
 KEYS = st.sampled_from([None, None, "one", "two"])
 # Of a deliberate fault, kill is the commonest.
 FAULTS = st.sampled_from([None, None, None, Fault.KILL, Fault.KILL, Fault.FAIL, Fault.LOSE])
@@ -81,10 +83,10 @@ class Life(RuleBasedStateMachine):
         self.compress([0, 1], None, effects)
 
     @precondition(lambda self: len(self._uploads) < MAX_UPLOADS)
-    @rule(rows=st.one_of(st.none(), SHEETS), key=KEYS, has_webhook=st.booleans(), effects=EFFECTS, reuses=st.booleans())
-    def upload(self, rows, key, has_webhook, effects, *, reuses=False):
+    @rule(rows=st.one_of(st.none(), SHEETS), key=KEYS, has_webhook=st.booleans(), effects=EFFECTS, kind=KINDS)
+    def upload(self, rows, key, has_webhook, effects, *, kind="anew"):
         """Without rows: the last one once more."""
-        fields = {"reuse": str(reuses).lower(), **({"webhook_url": HOOK} if has_webhook else {})}
+        fields = {**FIELDS[kind], **({"webhook_url": HOOK} if has_webhook else {})}
         form = UploadForm(_sheet(rows or [""]), fields)
         self._uploads.append((form, key) if rows is not None else self._uploads[-1])
         self._upload(*self._uploads[-1], effects)

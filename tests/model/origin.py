@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from imagejobs.errors import OriginRefused, OriginUnavailable
-from imagejobs.fetch import Fetched, Posted, Validators
+from imagejobs.fetch import Fetched, FetchedStart, Posted, Validators
 from tests.model.actors import Stage
 from tests.unit.image_helpers import encode, noise
 
@@ -37,6 +37,14 @@ class Origin:
         self.events: defaultdict[str, set[bytes]] = defaultdict(set)
 
     def get(self, url: str, *, known: Validators | None, **_: Any) -> Fetched | None:
+        fetched = self._answer(url)
+        return None if fetched.validators == known else fetched
+
+    def get_start(self, url: str, *_: Any, **__: Any) -> FetchedStart:
+        fetched = self._answer(url)
+        return FetchedStart(fetched.body, len(fetched.body), fetched.validators)
+
+    def _answer(self, url: str) -> Fetched:
         self._stage.enter()
         self._asked[url] += 1
         word = "good" if self.is_mended else url.split("/")[3]
@@ -48,8 +56,7 @@ class Origin:
             raise OriginUnavailable("The origin answered 503.")
         self.said[url].add(PICTURE)
         number = self._asked[url] % len(_PICTURES)
-        validators = Validators(url, f'"{number}"', None)
-        return None if validators == known else Fetched(_PICTURES[number], "image/jpeg", validators)
+        return Fetched(_PICTURES[number], "image/jpeg", Validators(url, f'"{number}"', None))
 
     def post(self, _url: str, body: bytes, headers: dict[str, str], **_: Any) -> Posted:
         self._stage.enter()

@@ -122,19 +122,21 @@ def _unjustified(world: World) -> Iterator[str]:
 
 def _wrong_results(world: World) -> Iterator[str]:
     """Finished CSVs that say something else than their images."""
-    jobs = (
-        "SELECT request_id::text, result_key, result_version, rows_total FROM job_request WHERE result_key IS NOT NULL"
-    )
+    jobs = """
+        SELECT request_id::text, result_key, result_version, rows_total, CASE WHEN NOT dry_run THEN '' END
+        FROM job_request WHERE result_key IS NOT NULL
+    """
     images = """
-        SELECT row_number, string_agg(coalesce(image_url, ''), ',' ORDER BY position),
-               CASE count(image_url) WHEN 0 THEN 'FAILED' WHEN count(*) THEN 'COMPLETED' ELSE 'PARTIAL' END
+        SELECT row_number, string_agg(coalesce(image_url, %s), ',' ORDER BY position),
+               CASE count(*) FILTER (WHERE status = 'COMPLETED')
+                   WHEN 0 THEN 'FAILED' WHEN count(*) THEN 'COMPLETED' ELSE 'PARTIAL' END
         FROM compressed_images WHERE request_id = %s GROUP BY row_number
     """
-    for request_id, key, version, rows_total in world.query(jobs):
+    for request_id, key, version, rows_total, no_url in world.query(jobs):
         text = world.s3.read(ObjectVersion(key, version)).decode()
-        told = [(row["Output Image Urls"], row["Status"]) for row in csv.DictReader(io.StringIO(text))]
-        known = {row_number: (urls, status) for row_number, urls, status in world.query(images, request_id)}
-        expected = [known.get(row_number, ("", "FAILED")) for row_number in range(1, rows_total + 1)]
+        told = [(row.get("Output Image Urls"), row["Status"]) for row in csv.DictReader(io.StringIO(text))]
+        known = {row_number: (urls, status) for row_number, urls, status in world.query(images, no_url, request_id)}
+        expected = [known.get(row_number, (no_url, "FAILED")) for row_number in range(1, rows_total + 1)]
         if told != expected:
             yield f"the finished CSV of {request_id} says {told}, and not {expected}"
 

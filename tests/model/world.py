@@ -310,7 +310,8 @@ class World:
             start=lambda _: None, compress=lambda body, options, _deadline: image.compress(body, options)
         )
         reports: Any = SimpleNamespace(ring_report=lambda *_: None)  # nobody waits for one
-        closer, sender = Closer(database, bucket, reports, "https://api.example", 1.0), Sender(bucket, fetcher, callers)
+        closer = Closer(database, bucket, reports, "https://api.example", 1.0, 2)
+        sender = Sender(bucket, fetcher, callers)
         self.bucket = bucket
         self.control = Control(database, uploads, finalizer)
         self.corrector = Corrector(database, bucket, self.control)

@@ -165,6 +165,7 @@ ENDED_JOB = {
     ),
     "lacks an attempt at its webhook": ("webhook_attempts", "DELETE FROM webhook_delivery WHERE attempt = 1"),
     "is settled without an answer": ("webhook_end", "DELETE FROM webhook_delivery WHERE attempt = 2"),
+    "has compressed in a dry run": ("dry_runs", "UPDATE job_request SET dry_run = true, preflight = '{}'"),
     "is settled without an attempt": ("webhook_end", "DELETE FROM webhook_delivery"),
 }
 OPEN_JOB = {
@@ -199,6 +200,15 @@ def test_an_open_job_that_is_not_as_it_should_be(target, connect, opened, name, 
 
     assert list(found) == [name]
     assert [violation.split(":")[0] for violation in found[name]] == [str(opened)]
+
+
+def test_a_dry_run_that_lost_its_summary(target, functions, database, bucket, connect):
+    request_id = finished(functions, database, bucket, begun(functions, database, bucket, sheet(""), dry_run=True))
+    assert violated(target) == {}
+
+    query(connect, "UPDATE job_request SET preflight = NULL")
+
+    assert violated(target) == {"dry_runs": [f"{request_id}: 0 images with the wrong outcome; summary: none"]}
 
 
 @pytest.fixture

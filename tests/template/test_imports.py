@@ -94,8 +94,8 @@ LOADED_OF_OURS = {
     "compress": "addresses bucket codec database destination_settings destinations errors executions fetch fields"
     " form_fields hosts image_header image_result jobs metrics options queries queues reuse steps.compress",
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
-    "finalize": "bucket corrections database errors fields form_fields gzip_stream jobs metrics queries queues"
-    " result_sheet sheet sheet_layout steps.finalize url_cell webhook",
+    "finalize": "bucket corrections database errors estimate fields form_fields gzip_stream jobs metrics options"
+    " preflight preflight_sheet queries queues result_sheet sheet sheet_layout steps.finalize url_cell webhook",
     "report": "addresses bucket codec database destination_settings destinations errors fetch fields hosts image_header"
     " image_result jobs metrics near_duplicates options queries queues report_page report_style steps.report",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"

@@ -217,6 +217,7 @@ def test_functions_are_invoked_by_their_own_triggers_only(expanded):
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/docs")),
         ("api", "apigateway.amazonaws.com", api_arn("*/POST/upload")),
         ("api", "apigateway.amazonaws.com", api_arn("*/POST/uploads")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/POST/preflight")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/jobs")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/status/*")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/result")),

@@ -4,7 +4,7 @@ The API's description is generated from these types, their docstrings and the te
 keywords of JSON Schema to a type, each with its value.
 """
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 Uuid = Annotated[str, ("format", "uuid")]
 Url = Annotated[str, ("format", "uri")]
@@ -106,6 +106,71 @@ class Sheet(TypedDict):
     """What stands between URLs within its cells; empty when no cell has two."""
 
 
+class FormatTotals(TypedDict):
+    """What a preflight found of one format."""
+
+    images: Count
+    """How many."""
+    bytes: Count
+    """Of these."""
+
+
+class Formats(TypedDict):
+    """By format."""
+
+    jpeg: NotRequired[FormatTotals]
+    """JPEG."""
+    png: NotRequired[FormatTotals]
+    """PNG."""
+    webp: NotRequired[FormatTotals]
+    """WebP."""
+    gif: NotRequired[FormatTotals]
+    """GIF."""
+
+
+class Warnings(TypedDict):
+    """Images that can be compressed, and that shops refuse or show badly."""
+
+    small: Count
+    """With a side under 250 pixels."""
+    large: Count
+    """Over 20 megapixels or 16 MB."""
+
+
+class Estimate(TypedDict):
+    """What a real run with these options would come to."""
+
+    bytes_after: Count
+    """Of the compressed images; may be half or twice as many."""
+    seconds: Count
+    """From the upload to the end, with nobody else's images in the way."""
+    usd: Annotated[float, ("minimum", 0)]
+    """What AWS asks the operator for it, by its list prices."""
+
+
+class Preflight(TypedDict):
+    """What a preflight found."""
+
+    rows: Count
+    """Rows of the sheet."""
+    images: Count
+    """Images of the sheet."""
+    images_failed_by_code: dict[str, Count]
+    """Those that would fail in a real run, by `error_code`."""
+    images_reused: Count
+    """Those that have not changed since an earlier job, as their origin says."""
+    duplicates: Count
+    """Those whose URL stands earlier in the sheet; they are done once."""
+    warnings: Warnings
+    """Those to look at."""
+    bytes_before: Count
+    """Of those that would not fail."""
+    formats: Formats
+    """Those that would not fail."""
+    estimate: Estimate
+    """What a real run would come to."""
+
+
 class Job(Totals):
     """How far the job is."""
 
@@ -126,6 +191,10 @@ class Job(Totals):
     """1, and one more with each retry."""
     sheet: Sheet | None
     """What was found in the CSV; null until all of its rows are read."""
+    dry_run: bool
+    """Whether its images are only looked at. Completed ones are those that a real run would begin with, then."""
+    preflight: Preflight | None
+    """What a dry run has found; null until it has ended."""
     result_url: Url | None
     """Where the finished CSV is had with the token; null while there is none."""
     failures_url: Url | None
@@ -174,10 +243,10 @@ class Image(TypedDict):
     error_message: str | None
     """Why it failed, for people."""
     format: Literal["jpeg", "png", "webp", "gif", "avif"] | None
-    """Of the compressed image."""
-    outcome: Literal["smaller", "converted", "unchanged"] | None
+    """Of the compressed image; in a dry run of the file that came, and so are width and height, as stored."""
+    outcome: Literal["smaller", "converted", "unchanged", "checked"] | None
     """`unchanged` is the coded picture that came, pixel for pixel, in a new file without metadata but for its colours
-    and orientation."""
+    and orientation; `checked` one that was only looked at, in a dry run."""
     width: FromOne | None
     """Pixels."""
     height: FromOne | None
@@ -202,6 +271,10 @@ class Image(TypedDict):
     compressed before in the same way, under this URL or another. It has the other's `image_url` then."""
     human_url: str | None
     """Where it is served under the sheet's own numbers, cached for minutes; null unless `human_urls` asked for it."""
+    same_as_row_number: FromOne | None
+    """The row in which its URL stands first; null where that is here. It becomes what the image there becomes."""
+    same_as_position: FromOne | None
+    """Which of that row's images."""
 
 
 class ImagePage(TypedDict):
@@ -284,5 +357,9 @@ class JobEnded(Totals):
     """As in the job's status."""
     message: str
     """The same in a sentence, with the reason if the job failed."""
+    dry_run: bool
+    """As in the job's status."""
+    preflight: Preflight | None
+    """As in the job's status."""
     result_url: Url | None
     """Where the finished CSV is had with the token; null when there is none."""

@@ -12,7 +12,7 @@ import re
 import ssl
 import string
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,6 +59,12 @@ REQUESTS_PER_HOST = 8
 # Kept connections, idle ones included, stay at 256: a quarter of the 1,024 file descriptors that Lambda gives.
 KEPT_HOSTS = 32
 
+# What is asked for of an image that is only looked at; one of 33 pictures had its size further back, behind a profile.
+START_BYTES = 32 * 1024
+_CONTENT_RANGE = re.compile(r"bytes 0-[0-9]{1,12}/([0-9]{1,12})")
+# What is not there is not there without a Range either; any other refusal may be that of the Range.
+_MISSING_STATUSES = frozenset({404, 410})
+
 # RFC 9110, section 8.8.3, without its bytes beyond ASCII; what is longer is not kept.
 _ENTITY_TAG = re.compile(r'(W/)?"[!#-~]{0,256}"')
 _MAX_DATE_CHARACTERS = 40
@@ -88,6 +94,13 @@ class Validators:
             return {"If-None-Match": self.etag}
         return {"If-Modified-Since": self.last_modified} if self.last_modified else {}
 
+    def match(self, others: "Validators | None") -> bool:
+        """Whether an origin that sends the others now would call what these are of unchanged."""
+        return others is not None and self._weak() == others._weak()
+
+    def _weak(self) -> tuple[str, str | None, str | None]:
+        return self.url, self.etag and self.etag.removeprefix("W/"), self.last_modified
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -102,6 +115,26 @@ class Fetched:
     body: bytes
     content_type: str | None
     validators: Validators | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedStart:
+    """The first bytes of an image, and how many there are in all.
+
+    Attributes:
+        body: Possibly empty.
+        total_bytes: Of the whole image.
+        validators: As of `Fetched`.
+    """
+
+    body: bytes
+    total_bytes: int
+    validators: Validators | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there are no more."""
+        return len(self.body) == self.total_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +189,55 @@ class Fetcher:
             ImageTooLarge: The body is over `max_bytes`.
         """
         deadline = time.monotonic() + timeout_seconds
+        with self._answer(url, deadline, _GET_HEADERS, known) as answer:
+            if answer.response.status == 304 and _precondition(known, answer.url):
+                answer.response.read(MAX_DISCARDED_BYTES)  # which has none, and gives the connection back
+                return None
+            return _read_image(answer, max_bytes)
+
+    def get_start(
+        self, url: str, is_enough: Callable[[bytes], bool], *, max_bytes: int, timeout_seconds: float
+    ) -> FetchedStart:
+        """Download the start of an image, with no more of the rest than its origin insists on.
+
+        `START_BYTES` are asked for as a range, so that the connection can be kept. When they are not enough, or the
+        origin has no ranges, the whole image is asked for, and read until it is enough: to its end when the origin does
+        not say how long it is, since its size is wanted too.
+
+        Args:
+            url: As the caller wrote it.
+            is_enough: Whether these first bytes are; asked again for twice as many each time.
+            max_bytes: Cap on the whole image.
+            timeout_seconds: As of `get`.
+
+        Raises:
+            ImageError: What `get` raises for this image, as far as its start and its length show it.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        with self._answer(url, deadline, _GET_HEADERS | {"Range": f"bytes=0-{START_BYTES - 1}"}) as answer:
+            status = answer.response.status
+            if status == 206:
+                start = _read_range(answer, max_bytes)
+                if start and (start.is_whole or is_enough(start.body)):
+                    return start
+            elif status == 200 or status in _MISSING_STATUSES or _is_transient(status):
+                return _read_start(answer, is_enough, max_bytes)
+        with self._answer(url, deadline, _GET_HEADERS) as answer:
+            return _read_start(answer, is_enough, max_bytes)
+
+    @contextmanager
+    def _answer(
+        self, url: str, deadline: float, headers: Mapping[str, str], known: Validators | None = None
+    ) -> Iterator["_Answer"]:
+        """The first answer that is no redirect; whose validators these are is asked by them."""
         step = url
         for _ in range(1 + MAX_REDIRECTS):
             target = check_url(step, self._destinations)
-            precondition = known.precondition() if known and known.url == step else {}
-            headers = {**_GET_HEADERS, **precondition}
-            with self._rests.kept(target), self._exchange("GET", target, deadline, headers=headers) as response:
-                if precondition and response.status == 304:
-                    response.read(MAX_DISCARDED_BYTES)  # which has none, and gives the connection back
-                    return None
+            sent = {**headers, **_precondition(known, step)}
+            with self._rests.kept(target), self._exchange("GET", target, deadline, headers=sent) as response:
                 if response.status not in REDIRECT_STATUSES:
-                    return _read_image(response, target, max_bytes, _validators(response, step))
+                    yield _Answer(response, target, step)
+                    return
                 step = _redirect_url(response, step, target)
         raise OriginRefused(
             f"The URL {target.shown} was reached by {MAX_REDIRECTS} redirects and leads on to another; "
@@ -232,6 +303,32 @@ class Fetcher:
                     response.close()
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
             raise _image_error(error, target) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer, and who gave it.
+
+    Attributes:
+        response: To be read.
+        target: Who was asked.
+        url: Where redirects led to.
+    """
+
+    response: BaseHTTPResponse
+    target: Target
+    url: str
+
+    @property
+    def validators(self) -> Validators | None:
+        """Those that may be relied on: what is no entity tag, or a date that is not a strong validator, is not kept."""
+        headers = self.response.headers
+        etag, last_modified = headers.get("ETag", ""), headers.get("Last-Modified", "")
+        if _ENTITY_TAG.fullmatch(etag):
+            return Validators(self.url, etag, None)
+        if len(last_modified) <= _MAX_DATE_CHARACTERS and _is_strong(last_modified, headers.get("Date", "")):
+            return Validators(self.url, None, last_modified)
+        return None
 
 
 class _Rests:
@@ -409,24 +506,14 @@ def _seconds_left(deadline: float) -> float:
     return left
 
 
-def _read_image(response: BaseHTTPResponse, target: Target, max_bytes: int, validators: Validators | None) -> Fetched:
-    _require_success(response, target)
-    # What was asked for is identity; a coded body is a decompression bomb, or a server that does not listen.
-    if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-        raise OriginRefused(
-            f"The origin sent {target.shown} with a Content-Encoding, although asked for the plain bytes."
-        )
-    return Fetched(_read_body(response, target, max_bytes), response.headers.get("Content-Type"), validators)
+def _read_image(answer: _Answer, max_bytes: int) -> Fetched:
+    _require_success(answer.response, answer.target)
+    body = _read_body(answer.response, answer.target, max_bytes)
+    return Fetched(body, answer.response.headers.get("Content-Type"), answer.validators)
 
 
-def _validators(response: BaseHTTPResponse, url: str) -> Validators | None:
-    """Those that may be relied on: what is no entity tag, or a date that is not a strong validator, is not kept."""
-    etag, last_modified = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
-    if _ENTITY_TAG.fullmatch(etag):
-        return Validators(url, etag, None)
-    if len(last_modified) <= _MAX_DATE_CHARACTERS and _is_strong(last_modified, response.headers.get("Date", "")):
-        return Validators(url, None, last_modified)
-    return None
+def _precondition(known: Validators | None, url: str) -> dict[str, str]:
+    return known.precondition() if known and known.url == url else {}
 
 
 def _is_strong(last_modified: str, date: str) -> bool:
@@ -440,11 +527,23 @@ def _is_strong(last_modified: str, date: str) -> bool:
 
 def _require_success(response: BaseHTTPResponse, target: Target) -> None:
     status = response.status
-    if status == 200:
-        return
-    if status in TRANSIENT_STATUSES or status >= 500:
+    if _is_transient(status):
         raise OriginUnavailable(f"The origin answered {status} for {target.shown}.", _retry_after_seconds(response))
-    raise OriginRefused(f"The origin answered {status} for {target.shown}; check that the image is there.")
+    if status != 200:
+        raise OriginRefused(f"The origin answered {status} for {target.shown}; check that the image is there.")
+    _require_plain(response, target)
+
+
+def _is_transient(status: int) -> bool:
+    return status in TRANSIENT_STATUSES or status >= 500
+
+
+def _require_plain(response: BaseHTTPResponse, target: Target) -> None:
+    # What was asked for is identity; a coded body is a decompression bomb, or a server that does not listen.
+    if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise OriginRefused(
+            f"The origin sent {target.shown} with a Content-Encoding, although asked for the plain bytes."
+        )
 
 
 def _read_body(response: BaseHTTPResponse, target: Target, max_bytes: int) -> bytes:
@@ -457,7 +556,56 @@ def _read_body(response: BaseHTTPResponse, target: Target, max_bytes: int) -> by
             return b"".join(pieces)
         pieces.append(piece)
         size_bytes += len(piece)
-    raise ImageTooLarge(f"The image at {target.shown} is larger than {max_bytes:,} bytes.")
+    raise _too_large(target, max_bytes)
+
+
+def _too_large(target: Target, max_bytes: int) -> ImageTooLarge:
+    return ImageTooLarge(f"The image at {target.shown} is larger than {max_bytes:,} bytes.")
+
+
+def _read_range(answer: _Answer, max_bytes: int) -> FetchedStart | None:
+    """The range that was asked for; None for an answer that is not that."""
+    response, target = answer.response, answer.target
+    told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if not told:
+        return None
+    _require_plain(response, target)
+    total_bytes = int(told[1])
+    if total_bytes > max_bytes:
+        raise _too_large(target, max_bytes)
+    body = response.read(START_BYTES)
+    if len(body) != min(START_BYTES, total_bytes):
+        return None
+    response.read(1)  # there is no more: the connection goes back
+    return FetchedStart(body, total_bytes, answer.validators)
+
+
+def _read_start(answer: _Answer, is_enough: Callable[[bytes], bool], max_bytes: int) -> FetchedStart:
+    response, target = answer.response, answer.target
+    _require_success(response, target)
+    declared_bytes = response.length_remaining
+    body, wanted_bytes = bytearray(), START_BYTES
+    while max(len(body), declared_bytes or 0) <= max_bytes:
+        piece = response.read(min(READ_BYTES, wanted_bytes - len(body)))
+        body += piece
+        if not piece:
+            return FetchedStart(bytes(body), len(body), answer.validators)
+        if len(body) == wanted_bytes:
+            if is_enough(bytes(body)):
+                total_bytes = declared_bytes or len(body) + _count_rest(response, max_bytes - len(body))
+                if total_bytes > max_bytes:
+                    break
+                return FetchedStart(bytes(body), total_bytes, answer.validators)
+            wanted_bytes *= 2
+    raise _too_large(target, max_bytes)
+
+
+def _count_rest(response: BaseHTTPResponse, most_bytes: int) -> int:
+    """Bytes of the rest of a body, or some number over `most_bytes`."""
+    size_bytes = 0
+    while size_bytes <= most_bytes and (piece := response.read(READ_BYTES)):
+        size_bytes += len(piece)
+    return size_bytes
 
 
 def _redirect_url(response: BaseHTTPResponse, url: str, target: Target) -> str:

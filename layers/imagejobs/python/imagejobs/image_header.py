@@ -6,8 +6,9 @@ These readers look at a few bytes a chunk, so that a bomb costs no more than its
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from imagejobs import errors
 
@@ -33,6 +34,9 @@ PNG_COLOUR_CHUNKS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
 """What says the colours of a PNG, beside its profile: the chunk's name and its one valid length in bytes."""
 
 _GIF_BLOCK = re.compile(rb"[!,;]")
+
+_MAGIC_BYTES = 64
+"""What tells a format, or what a foreign file looks like."""
 
 # What people upload by mistake, so that the refusal can say what it is: (offset, first bytes, name).
 _FOREIGN_FORMATS = (
@@ -88,6 +92,52 @@ def read_header(body: bytes) -> ImageHeader:
         raise errors.ImageUnreadable("The image is truncated or damaged: its header ends too early.") from error
 
 
+def read_start(start: bytes) -> ImageHeader | None:
+    """As `read_header`, by the start of a file; None when it takes more of the file than that.
+
+    Frames and scans are no more than the start shows.
+
+    Raises:
+        FormatUnsupported: Neither JPEG, PNG, WebP nor GIF.
+    """
+    if len(start) < _MAGIC_BYTES:
+        return None
+    reader = _START_READERS.get(format_of(start))
+    if reader is None:
+        raise errors.FormatUnsupported(_refusal(start))
+    try:
+        header = reader(start)
+    except (struct.error, IndexError):
+        return None
+    return header if header.width and header.height else None
+
+
+def check_start(start: bytes, *, is_whole: bool) -> ImageHeader:
+    """What a file claims to be, by as much of it as `is_enough`, and whether it would be begun with.
+
+    Args:
+        start: The first bytes of the file.
+        is_whole: Whether there are no more.
+
+    Raises:
+        FormatUnsupported, ImageTooLarge, ImageUnreadable: What `image.compress` raises before it decodes anything, or
+            must raise for want of a size.
+    """
+    header = read_header(start) if is_whole else read_start(start)
+    if header is None or not (header.width and header.height):
+        raise errors.ImageUnreadable("The image is truncated or damaged: its header says no size.")
+    check_limits(header)
+    return header
+
+
+def is_enough(start: bytes) -> bool:
+    """Whether the start of a file says what it is, or that it is nothing to go on with."""
+    try:
+        return read_start(start) is not None
+    except errors.FormatUnsupported:
+        return True
+
+
 def check_limits(header: ImageHeader) -> None:
     """Refuse what would take too much memory or time to decode.
 
@@ -135,14 +185,14 @@ def png_chunks(body: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _refusal(body: bytes) -> str:
-    start = body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = body[:_MAGIC_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     for offset, magic, name in _FOREIGN_FORMATS:
         if start[offset : offset + len(magic)] == magic:
             return f"The file is not a JPEG, PNG, WebP or GIF: it looks like {name}."
     return "The file is not a JPEG, PNG, WebP or GIF."
 
 
-def _read_jpeg(body: bytes) -> ImageHeader:
+def _read_jpeg(body: bytes, *, only_size: bool = False) -> ImageHeader:
     width = height = scans = position = 0
     while (marker := _JPEG_MARKER.search(body, position)) and scans <= MAX_SCANS:
         code, position = marker[1][0], marker.end()
@@ -152,6 +202,8 @@ def _read_jpeg(body: bytes) -> ImageHeader:
             continue
         if code in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", body, position + 3)
+            if only_size:
+                break
         scans += code == _JPEG_SCAN
         position += struct.unpack_from(">H", body, position)[0]
     return ImageHeader("jpeg", width, height, scans=scans, lossless=False)
@@ -195,7 +247,7 @@ def _webp_size(body: bytes) -> tuple[int, int]:
             return width & 0x3FFF, height & 0x3FFF
 
 
-def _read_gif(body: bytes) -> ImageHeader:
+def _read_gif(body: bytes, *, only_size: bool = False) -> ImageHeader:
     width, height, flags = struct.unpack_from("<HHB", body, 6)
     frames = 0
     position = 13 + _gif_palette_bytes(flags)
@@ -208,6 +260,8 @@ def _read_gif(body: bytes) -> ImageHeader:
         left, top, columns, rows, flags = struct.unpack_from("<HHHHB", body, position)
         width, height = max(width, left + columns), max(height, top + rows)
         frames += 1
+        if only_size:
+            break
         position = _gif_data_end(body, position + 10 + _gif_palette_bytes(flags))
     return ImageHeader("gif", width, height, max(frames, 1))
 
@@ -223,3 +277,8 @@ def _gif_data_end(body: bytes, position: int) -> int:
 
 
 _READERS = {"jpeg": _read_jpeg, "png": _read_png, "webp": _read_webp, "gif": _read_gif}
+_START_READERS: dict[str, Callable[[bytes], ImageHeader]] = {
+    **_READERS,
+    "jpeg": partial(_read_jpeg, only_size=True),
+    "gif": partial(_read_gif, only_size=True),
+}

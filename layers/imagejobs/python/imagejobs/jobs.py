@@ -55,6 +55,7 @@ class Drop:
         layout: What it looks like, as fields.
         webhook_url: Where the job reports, if anywhere.
         daily_images: Images a day that the owner may have.
+        dry_run: Whether its images are only looked at.
     """
 
     source: ObjectVersion
@@ -63,6 +64,7 @@ class Drop:
     layout: Mapping[str, str]
     webhook_url: str | None
     daily_images: int | None = None
+    dry_run: bool = False
 
 
 def owned_job(database: Database, owner: str, request_id: UUID) -> Row:
@@ -98,6 +100,7 @@ def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
         "source_key": drop.source.key,
         "source_version": drop.source.version,
         "options": Json(dict(drop.options)),
+        "dry_run": drop.dry_run,
         "layout": Json(dict(drop.layout)),
         "webhook_url": drop.webhook_url,
         "idempotency_key": None,
@@ -194,10 +197,10 @@ def image_key(image: Mapping[str, Any], body: bytes, extension: str) -> str:
 
 
 def human_key(image: Mapping[str, Any], extension: str) -> str:
-    """Where the copy of a compressed image lies that is named after its sheet: `<serial number>/<position>.<extension>`.
+    """Where the copy of a compressed image lies that is named after its sheet: `<serial number>/<position>.<ext>`.
 
-    Two images never share one. Where the serial number alone does not tell rows apart (the columns are the user's own, it
-    is missing, or too long for a key) the position has the row number before it.
+    Two images never share one. Where the serial number alone does not tell rows apart (the columns are the user's own,
+    it is missing, or too long for a key) the position has the row number before it.
 
     Args:
         image: Its request id, row number, position and serial number, and whether the sheet's columns are mapped.
@@ -234,6 +237,8 @@ def job_document(job: Mapping[str, Any], base_url: str) -> "Job":
         "generation": job["generation"],
         **totals(job),
         "sheet": job["sheet_found"],
+        "dry_run": job["dry_run"],
+        "preflight": job["preflight"],
         "result_url": result_url(base_url, job),
         "failures_url": f"{base_url}/job/{job['request_id']}/failures.csv" if job["failures_version"] else None,
         "report_url": report_url(base_url, job),

@@ -28,6 +28,7 @@ class Metric(StrEnum):
     SHEETS_REFUSED = "SheetsRefused"
     IMAGES_COMPLETED = "ImagesCompleted"
     IMAGES_REUSED = "ImagesReused"  # of the completed ones
+    IMAGES_CHECKED = "ImagesChecked"  # of dry runs, which count in none of the others
     IMAGES_FAILED = "ImagesFailed"  # a second time with the dimension `code` beside `service`
     BYTES_BEFORE = "BytesBefore"  # of completed images, those of a repeated URL each time
     BYTES_AFTER = "BytesAfter"
@@ -67,6 +68,14 @@ def emit_images(tallies: Sequence[Mapping[str, Any]]) -> None:
     Args:
         tallies: What the statement that ended them returned: a row a job (`count_terminal` in sql/queries/images.sql).
     """
+    checked = [tally for tally in tallies if tally["dry_run"]]
+    if checked:
+        images = sum(tally["completed"] + tally["failed"] for tally in checked)
+        emit({Metric.IMAGES_CHECKED: images}, request_ids=[str(tally["request_id"]) for tally in checked])
+    _emit_compressed([tally for tally in tallies if not tally["dry_run"]])
+
+
+def _emit_compressed(tallies: Sequence[Mapping[str, Any]]) -> None:
     if not tallies:
         return
     columns = {

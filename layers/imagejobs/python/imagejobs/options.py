@@ -56,5 +56,19 @@ class CompressionOptions(FormFields):
     human_urls: bool = option(False, YesOrNo(), codes=False)  # noqa: FBT003 a default
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions(FormFields):
+    """What is done with a job's images.
+
+    Args:
+        dry_run: Whether they are only looked at, and none is compressed.
+
+    Raises:
+        OptionInvalid: A value is out of its range.
+    """
+
+    dry_run: bool = option(False, YesOrNo())  # noqa: FBT003 a default
+
+
 CODING_OPTIONS = frozenset(each.name for each in fields(CompressionOptions) if each.metadata.get("codes", True))
 """Those on which the bytes of an image depend."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, TypeVar
 
 from imagejobs.gzip_stream import packed
 from imagejobs.sheet import SheetForm, SheetRow
@@ -67,20 +67,37 @@ def write_result(form: SheetForm, rows: Iterable[Result], *, human_urls: bool = 
         rows: All of its rows.
         human_urls: Whether the new columns have one for human URLs.
     """
-    lines = _replaced(form, rows) if form.layout.replaces else _appended(form, rows, human_urls=human_urls)
-    chunks = _written(form, lines)
-    return packed(chunks) if form.is_gzip else chunks
+    if form.layout.replaces:
+        return _written(form, _replaced(form, rows))
+    columns, cells = RESULT_COLUMNS, _result_cells
+    if human_urls:
+        columns, cells = (*RESULT_COLUMNS, HUMAN_URLS_COLUMN), _cells_with_human_urls
+    return write_beside(form, columns, ((row, cells(row, outcomes)) for row, outcomes in rows))
 
 
-def _appended(form: SheetForm, rows: Iterable[Result], *, human_urls: bool) -> Iterator[Iterable[str]]:
+def write_beside(
+    form: SheetForm, columns: Sequence[str], rows: Iterable[tuple[SheetRow, Sequence[str]]]
+) -> Iterator[bytes]:
+    """Yield the user's CSV with other columns right of its own, whatever the layout says, else as `write_result` does.
+
+    Args:
+        form: Of the user's CSV.
+        columns: The names of the new columns.
+        rows: All of its rows, each with its cells under them.
+    """
+    return _written(form, _appended(form, columns, rows))
+
+
+def _appended(
+    form: SheetForm, columns: Sequence[str], rows: Iterable[tuple[SheetRow, Sequence[str]]]
+) -> Iterator[Iterable[str]]:
     users, width = _users_cells(form), len(form.header)
-    yield (*users(form.header), *RESULT_COLUMNS, *([HUMAN_URLS_COLUMN] if human_urls else ()))
-    for row, outcomes in rows:
+    yield (*users(form.header), *columns)
+    for row, added in rows:
         yield (
             *users(row.cells[:width]),
             *[""] * (width - len(row.cells)),
-            *map(neutralize_formula, _result_cells(row, outcomes)),
-            *([",".join(outcome.human_url or "" for outcome in outcomes)] if human_urls else ()),
+            *map(neutralize_formula, added),
             *users(row.cells[width:]),
         )
 
@@ -105,6 +122,14 @@ def failure_header(form: SheetForm) -> list[str]:
     return [*_users_cells(form)(form.header), *FAILURE_COLUMNS]
 
 
+class _Outcome(Protocol):
+    @property
+    def error(self) -> str | None: ...
+
+
+Told = TypeVar("Told", bound=_Outcome)
+
+
 class FailureSheet:
     """The CSV of the rows that failed, for a person to correct: the user's own cells and form, and why they failed.
 
@@ -126,10 +151,10 @@ class FailureSheet:
         self._writer = csv.writer(self._file, delimiter=form.layout.separator, lineterminator="\r\n")
         self._writer.writerow(failure_header(form))
 
-    def watch(self, rows: Iterable[Result]) -> Iterator[Result]:
+    def watch(self, rows: Iterable[tuple[SheetRow, Sequence[Told]]]) -> Iterator[tuple[SheetRow, Sequence[Told]]]:
         """Pass all rows on, and write those that failed."""
         for row, outcomes in rows:
-            error = row.error.message if row.error else _errors(outcomes)
+            error = row.error.message if row.error else by_image([outcome.error for outcome in outcomes])
             if error:
                 self.rows += 1
                 self._writer.writerow(self._cells(row, error))
@@ -151,6 +176,11 @@ def _users_cells(form: SheetForm) -> Callable[[Sequence[str]], Iterable[str]]:
 
 
 def _written(form: SheetForm, lines: Iterable[Iterable[str]]) -> Iterator[bytes]:
+    chunks = _encoded(form, lines)
+    return packed(chunks) if form.is_gzip else chunks
+
+
+def _encoded(form: SheetForm, lines: Iterable[Iterable[str]]) -> Iterator[bytes]:
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=form.layout.separator, lineterminator="\r\n")
     if form.has_byte_order_mark:
@@ -180,19 +210,24 @@ def without_apostrophe(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and neutralize_formula(cell[1:]) == cell else cell
 
 
+def _cells_with_human_urls(row: SheetRow, outcomes: Sequence[ImageOutcome]) -> tuple[str, ...]:
+    return (*_result_cells(row, outcomes), ",".join(outcome.human_url or "" for outcome in outcomes))
+
+
 def _result_cells(row: SheetRow, outcomes: Sequence[ImageOutcome]) -> tuple[str, ...]:
     completed = [outcome for outcome in outcomes if outcome.error is None]
     return (
         ",".join(outcome.output_url or "" for outcome in outcomes),
-        _status(row, len(completed), len(outcomes)),
-        row.error.message if row.error else _errors(outcomes),
+        row_status(row, len(completed), len(outcomes)),
+        row.error.message if row.error else by_image([outcome.error for outcome in outcomes]),
         _sum([outcome.bytes_before for outcome in completed]),
         _sum([outcome.bytes_after for outcome in completed]),
         str(sum(outcome.is_reused for outcome in outcomes)) if outcomes else "",
     )
 
 
-def _status(row: SheetRow, completed: int, images: int) -> str:
+def row_status(row: SheetRow, completed: int, images: int) -> str:
+    """COMPLETED, PARTIAL or FAILED, by how many of the row's images are completed."""
     if not images and row.error is None:
         return ""  # of a mapped sheet, and names no image
     if not completed:
@@ -200,10 +235,11 @@ def _status(row: SheetRow, completed: int, images: int) -> str:
     return "COMPLETED" if completed == images else "PARTIAL"
 
 
-def _errors(outcomes: Sequence[ImageOutcome]) -> str:
-    if len(outcomes) == 1:
-        return outcomes[0].error or ""
-    return "; ".join(f"image {place}: {each.error}" for place, each in enumerate(outcomes, 1) if each.error)
+def by_image(texts: Sequence[str | None]) -> str:
+    """What is told of some of a row's images, in one cell; where it has several, with the place of each."""
+    if len(texts) == 1:
+        return texts[0] or ""
+    return "; ".join(f"image {place}: {text}" for place, text in enumerate(texts, 1) if text)
 
 
 def _sum(sizes: Sequence[int | None]) -> str:

@@ -22,13 +22,18 @@ class Allowance:
     requests_per_minute: int
 
 
-def reserve_images(transaction: Transaction, owner: str, daily_images: int, images: int) -> None:
+def reserve_images(
+    transaction: Transaction, owner: str, daily_images: int, images: int, *, dry_run: bool = False
+) -> None:
     """Count images that are to be worked on, in the transaction that takes them on.
+
+    Images of dry runs have as large a quota of their own.
 
     Raises:
         QuotaExceeded: The day's quota does not hold all of them; none is counted.
     """
-    if transaction.fetch_all("reserve_images", {"owner": owner, "daily_images": daily_images, "images": images}):
+    wanted = {"owner": owner, "daily_images": daily_images, "images": images, "dry_run": dry_run}
+    if transaction.fetch_all("reserve_images", wanted):
         return
     (day,) = transaction.fetch_all("seconds_to_next_day")
     raise QuotaExceeded(

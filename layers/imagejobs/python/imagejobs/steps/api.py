@@ -30,7 +30,7 @@ from imagejobs.errors import (
 from imagejobs.form_fields import refuse_unknown
 from imagejobs.jobs import timestamp
 from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
-from imagejobs.options import CompressionOptions
+from imagejobs.options import CompressionOptions, RunOptions
 from imagejobs.sheet import check_sheet
 from imagejobs.sheet_layout import SheetLayout
 from imagejobs.upload_form import UploadForm
@@ -85,7 +85,7 @@ def accept_upload(
 def _insert_job(job: Row, allowance: Allowance, images: int, transaction: Transaction) -> None:
     """A job that is there already, by its key or a commit whose reply was lost, is not counted again."""
     if transaction.execute("insert_job", job):
-        reserve_images(transaction, allowance.owner, allowance.daily_images, images)
+        reserve_images(transaction, allowance.owner, allowance.daily_images, images, dry_run=job["dry_run"])
 
 
 def open_upload(
@@ -141,7 +141,7 @@ def _new_job(
     webhook_url = fields.pop(WEBHOOK_URL_FIELD, "").strip() or None
     if webhook_url:
         check_url(webhook_url, destinations)
-    refuse_unknown(fields, CompressionOptions, SheetLayout)
+    refuse_unknown(fields, CompressionOptions, SheetLayout, RunOptions)
     request_id = uuid4()
     return {
         "request_id": request_id,
@@ -150,6 +150,7 @@ def _new_job(
         "source_version": None,
         "options": Json(CompressionOptions.among(fields).to_fields()),
         "layout": Json(SheetLayout.among(fields).to_fields()),
+        "dry_run": RunOptions.among(fields).dry_run,
         "webhook_url": webhook_url,
         "idempotency_key": idempotency_key,
         "upload_sha256": _upload_sha256(form_fields, file_sha256) if idempotency_key else None,

@@ -1,5 +1,7 @@
 """compress: downloads, compresses and stores the images of a few rows, and commits what became of them.
 
+Of a dry run's images it only looks at the start.
+
 A lease in Postgres decides who works on an image; it is short, and renewed while the work goes on. An image that
 others left no time for is released as if it had not been leased. Whatever else happens to one ends as its outcome or as
 a later attempt; nothing that an image holds ends the batch, for it is decoded in a process of its own. Should one kill
@@ -17,7 +19,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
@@ -31,7 +33,8 @@ from imagejobs.database import Database, Transaction, json_arrays
 from imagejobs.database import Row as Record
 from imagejobs.errors import CodecFailed, HostAtRest, ImageAbandoned, ImageError, JobCancelled, OriginUnavailable
 from imagejobs.executions import Finalizer
-from imagejobs.fetch import Fetched, Fetcher, Validators
+from imagejobs.fetch import Fetched, FetchedStart, Fetcher, Validators
+from imagejobs.image_header import check_start, is_enough
 from imagejobs.image_result import CompressedImage
 from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, human_key, image_key, ring_for_more
 from imagejobs.limits import MAX_IMAGE_BYTES, lease_seconds
@@ -40,6 +43,8 @@ from imagejobs.options import CompressionOptions
 from imagejobs.queues import Message, Queue, Row
 
 logger = Logger(child=True)
+
+Got = TypeVar("Got")
 
 # A transient error is final after so many leases, a crash of the worker after so many.
 MAX_ATTEMPTS = 4
@@ -90,6 +95,11 @@ class Clock:
     def transfer_seconds(self) -> float:
         """Time left for waiting on an origin: a sixth is kept for compressing, storing and committing."""
         return self.remaining_seconds() - self.total_seconds / 6
+
+    @property
+    def fetch_seconds(self) -> float:
+        """How long one image is waited for."""
+        return min(FETCH_TIMEOUT_SECONDS, self.transfer_seconds)
 
     @property
     def codec_deadline(self) -> float:
@@ -262,7 +272,7 @@ class RowWorker:
             message = f"Given up: the worker died or ran out of time at this image {MAX_CRASHES} times."
             return Attempt(image, _failed(ImageAbandoned(message)))
         try:
-            return self._compress(image, clock)
+            return self._check(image, clock) if image["dry_run"] else self._compress(image, clock)
         except (NotBegun, HostAtRest) as error:
             return _not_begun(image, error)
         except ImageError as error:
@@ -274,8 +284,7 @@ class RowWorker:
             return _after_error(image, _AttemptFailed("The service failed at this image; try again later."))
 
     def _compress(self, image: Record, clock: Clock) -> Attempt:
-        if not clock.may_begin:
-            raise NotBegun("There was time when it was leased; images before it took it.")
+        _require_time(clock)
         options = CompressionOptions.from_fields(image["options"])
         self.codec.start(options)
         columns, stored = self._reuse_or_compress(image, options, clock)
@@ -285,7 +294,7 @@ class RowWorker:
         return Attempt(image, columns, stored=stored)
 
     def _reuse_or_compress(self, image: Record, options: CompressionOptions, clock: Clock) -> _Outcome:
-        fetched = self._fetch(image, clock)
+        fetched = self._patiently(partial(self._fetch, image, clock), clock)
         if fetched is None:
             return _reused("not_modified", image["known"]), ()
         keys = _keys_of(image, fetched)
@@ -336,26 +345,45 @@ class RowWorker:
         }
         return columns, ObjectVersion(key, version)
 
-    def _fetch(self, image: Record, clock: Clock) -> Fetched | None:
+    def _check(self, image: Record, clock: Clock) -> Attempt:
+        """Of a dry run's image: what it is, without compressing or storing anything."""
+        _require_time(clock)
+        start = self._patiently(partial(self._fetch_start, image, clock), clock)
+        header = check_start(start.body, is_whole=start.is_whole)
+        known = _validators(image["known"])
+        columns = {
+            "status": "COMPLETED",
+            "outcome": "checked",
+            "format": header.format,
+            "width": header.width,
+            "height": header.height,
+            "bytes_before": start.total_bytes,
+            "reused": "not_modified" if known and known.match(start.validators) else None,
+        }
+        return Attempt(image, columns)
+
+    def _patiently(self, fetch: Callable[[], Got], clock: Clock) -> Got:
         """What the origin has; what fails quickly is tried again at once, what hangs is not waited for twice."""
         for delay in RETRY_DELAYS_SECONDS:
             began = time.monotonic()
             try:
-                return self._fetch_once(image, clock)
+                return fetch()
             except OriginUnavailable as error:
                 wait = max(delay * random.uniform(0.5, 1.5), error.retry_after_seconds or 0)  # noqa: S311
                 if time.monotonic() - began + wait > min(MAX_WAIT_SECONDS, clock.transfer_seconds / 2):
                     raise
                 time.sleep(wait)
-        return self._fetch_once(image, clock)
+        return fetch()
 
-    def _fetch_once(self, image: Record, clock: Clock) -> Fetched | None:
-        timeout_seconds = min(FETCH_TIMEOUT_SECONDS, clock.transfer_seconds)
+    def _fetch(self, image: Record, clock: Clock) -> Fetched | None:
+        known = _validators(image["known"])
         return self.fetcher.get(
-            image["source_url"],
-            max_bytes=MAX_IMAGE_BYTES,
-            timeout_seconds=timeout_seconds,
-            known=_validators(image["known"]),
+            image["source_url"], max_bytes=MAX_IMAGE_BYTES, timeout_seconds=clock.fetch_seconds, known=known
+        )
+
+    def _fetch_start(self, image: Record, clock: Clock) -> FetchedStart:
+        return self.fetcher.get_start(
+            image["source_url"], is_enough, max_bytes=MAX_IMAGE_BYTES, timeout_seconds=clock.fetch_seconds
         )
 
     def _settle(self, attempts: Sequence[Attempt]) -> None:
@@ -424,6 +452,11 @@ class _AttemptFailed(ImageError):
 
     code = "internal_error"
     transient = True
+
+
+def _require_time(clock: Clock) -> None:
+    if not clock.may_begin:
+        raise NotBegun("There was time when it was leased; images before it took it.")
 
 
 def _not_begun(image: Record, error: NotBegun | HostAtRest) -> Attempt:
@@ -515,11 +548,12 @@ def _settle(
     counted = []
     for records in json_arrays(finished):
         counted += transaction.fetch_all("finish_images", {"finished": records})
+    copied = []
     for records in json_arrays(reused):
-        counted += transaction.fetch_all("reuse_images", {"reused": records})
-    if sum(job["reused"] for job in counted) < len(reused):
+        copied += transaction.fetch_all("reuse_images", {"reused": records})
+    if sum(job["reused"] for job in copied) < len(reused):
         _release_without_source(reused, transaction)
-    return counted
+    return counted + copied
 
 
 def _release_without_source(reused: Sequence[Mapping[str, Any]], transaction: Transaction) -> None:

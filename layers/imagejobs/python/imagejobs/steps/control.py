@@ -138,7 +138,7 @@ def begin_generation(
     (begun,) = transaction.fetch_all("begin_generation", generation)
     if daily_images is not None:
         to_do = begun["images_total"] - begun["images_completed"]
-        reserve_images(transaction, begun["owner"], daily_images, to_do)
+        reserve_images(transaction, begun["owner"], daily_images, to_do, dry_run=begun["dry_run"])
     return begun
 
 

@@ -23,7 +23,7 @@ from imagejobs.errors import OptionInvalid, QuotaExceeded, SheetError, UrlRefuse
 from imagejobs.executions import Finalizer
 from imagejobs.jobs import Drop, insert_drop, refuse_sheet, ring_for_more, sheet_request_id
 from imagejobs.limits import SHEET_LIMITS, lease_seconds
-from imagejobs.options import CompressionOptions
+from imagejobs.options import CompressionOptions, RunOptions
 from imagejobs.queues import Queue, Row
 from imagejobs.sheet import SeparatorsSeen, SheetForm, SheetRow, check_sheet, read_sheet
 from imagejobs.sheet_layout import SheetLayout
@@ -128,14 +128,16 @@ class FanOut:
         webhook_url, refusal = self._webhook_url(metadata.get(WEBHOOK_METADATA))
         options: dict[str, str] = {}
         layout: dict[str, str] = {}
+        dry_run = False
         try:  # other tools keep their own notes among the metadata
             options = CompressionOptions.among(metadata).to_fields()
             layout = SheetLayout.among(metadata).to_fields()
+            dry_run = RunOptions.among(metadata).dry_run
         except OptionInvalid as error:
             refusal = refusal or error.message
         if len(source.key.encode()) > MAX_DROP_KEY_BYTES:
             refusal = f"The object's key is longer than {MAX_DROP_KEY_BYTES:,} bytes; its result could not be named."
-        job = Drop(source, self.drop_owner, options, layout, webhook_url, self.drop_daily_images)
+        job = Drop(source, self.drop_owner, options, layout, webhook_url, self.drop_daily_images, dry_run)
         request_id = insert_drop(self.database, self.bucket, job)
         if refusal:
             refuse_sheet(self.database, request_id, source.version, refusal)
@@ -335,7 +337,7 @@ def _declare(job: Mapping[str, Any], totals: Mapping[str, Any], chunk: _Chunk, t
     if declared:
         transaction.execute("mark_repeated_urls", {"request_id": job["request_id"]})
     if declared and job["daily_images"] is not None:
-        reserve_images(transaction, job["owner"], job["daily_images"], totals["images_total"])
+        reserve_images(transaction, job["owner"], job["daily_images"], totals["images_total"], dry_run=job["dry_run"])
 
 
 def _image_lines(request_id: UUID, row: SheetRow) -> Iterator[str]:

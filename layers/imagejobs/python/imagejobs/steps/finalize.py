@@ -5,15 +5,16 @@ Each can run twice: the same bytes under the same key, a guarded transition, one
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from uuid import UUID
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
+from psycopg2.extras import Json
 
 from imagejobs.bucket import IMAGE_PREFIX, PART_BYTES, WEBHOOK_PREFIX, Bucket, ObjectVersion
 from imagejobs.corrections import Corrections, from_json
@@ -32,9 +33,12 @@ from imagejobs.jobs import (
 )
 from imagejobs.limits import SHEET_LIMITS
 from imagejobs.metrics import Metric, emit
+from imagejobs.options import CompressionOptions
+from imagejobs.preflight import Summary
+from imagejobs.preflight_sheet import finding_of, write_findings
 from imagejobs.queues import MessagesNotSent, Queue
 from imagejobs.result_sheet import FailureSheet, ImageOutcome, write_result
-from imagejobs.sheet import SheetRow, read_sheet
+from imagejobs.sheet import Sheet, SheetRow, read_sheet
 from imagejobs.sheet_layout import SheetLayout
 from imagejobs.webhook import judge, next_delay_seconds
 
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
 
 logger = Logger(child=True)
 
+Told = TypeVar("Told")
+
 PAGE_IMAGES = 1000
 GZIP_SUFFIX = ".gz"
 CSV_TYPE = "text/csv; charset=utf-8"
@@ -50,6 +56,9 @@ CSV_TYPE = "text/csv; charset=utf-8"
 ENDED_FOR_A_WORKER = (ImageAbandoned.code, JobCancelled.code)
 
 COMPLETED_MESSAGE = "CSV and image processing completed successfully."
+PREFLIGHT_MESSAGE = (
+    "Preflight completed: {failed} of {images} images would fail, see the finished CSV. None was compressed."
+)
 PARTLY_MESSAGE = "CSV and image processing completed; {failed} of {images} images failed, see the finished CSV."
 NO_IMAGE_MESSAGE = "No image could be compressed ({images} failed); the finished CSV says why, row by row."
 NO_ROW_MESSAGE = (
@@ -67,6 +76,7 @@ class Closer:
         report_queue: Rung when a job is closed.
         api_base_url: Public URL of the API, without a slash at its end.
         webhook_time_scale: Multiplies every delay of the retry schedule.
+        compress_concurrency: Environments of `compress` that the stack may run at once.
     """
 
     database: Database
@@ -74,6 +84,7 @@ class Closer:
     report_queue: Queue
     api_base_url: str
     webhook_time_scale: float
+    compress_concurrency: int
 
     def run(self, step: str, state: Mapping[str, Any]) -> dict[str, Any]:
         """Run one step of the state machine by its name.
@@ -90,7 +101,7 @@ class Closer:
         return steps[step](state)
 
     def write_result(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Store the finished CSV, or why there is none; its key and version, and no error."""
+        """Store the finished CSV, or why there is none; its key and version, a dry run's summary, and no error."""
         job = self._job(state)
         if not _is_open(job, state):
             return _stored_result(job)
@@ -100,9 +111,11 @@ class Closer:
             reason = {"request_id": str(job["request_id"]), "status": "FAILED", "message": job["error_message"]}
             self.bucket.put(error_key, json.dumps(reason).encode(), "application/json")
             return {"result_key": None, "result_version": None, "failures_version": None, "error_message": None}
-        stored = self._store_result(job, key)
+        summary = Summary(CompressionOptions.from_fields(job["options"])) if job["dry_run"] else None
+        stored = self._store_result(job, key, summary)
         self.bucket.delete(error_key)  # of an earlier file of the same name
-        return {**stored, "error_message": None}
+        found = summary.document(job["rows_total"], self.compress_concurrency) if summary else None
+        return {**stored, "preflight": found, "error_message": None}
 
     def remove_strays(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Delete what workers that died have stored and no image names; the number of such versions."""
@@ -128,6 +141,7 @@ class Closer:
             "failures_version": result.get("failures_version"),  # without it when the finished CSV was given up
             "status": "FAILED" if message else "COMPLETED",
             "error_message": message,
+            "preflight": Json(result["preflight"]) if result.get("preflight") else None,
         }
         if self.database.execute("close_job", closing):
             emit({Metric.JOBS_FAILED if message else Metric.JOBS_COMPLETED: 1}, **_identity(state))
@@ -201,6 +215,8 @@ class Closer:
             "status": job["status"],
             "message": _webhook_message(job),
             **totals(job),
+            "dry_run": job["dry_run"],
+            "preflight": job["preflight"],
             "result_url": result_url(self.api_base_url, job),
         }
         return {
@@ -210,23 +226,28 @@ class Closer:
             "body": json.dumps(body),
         }
 
-    def _store_result(self, job: Row, key: str) -> dict[str, Any]:
+    def _store_result(self, job: Row, key: str, summary: Summary | None) -> dict[str, Any]:
         """The finished CSV's key, which says whether it is a gzip, its version, and that of the failures, if any."""
         source = ObjectVersion(job["source_key"], job["source_version"])
         with self.bucket.open(source) as stream, SpooledTemporaryFile(max_size=PART_BYTES) as file:
             sheet = read_sheet(stream, SHEET_LIMITS, SheetLayout.from_fields(job["layout"]), self._corrections(job))
             failures = FailureSheet(sheet.form, cast("BinaryIO", file))
-            rows = failures.watch(_with_outcomes(iter(sheet), self._images(job["request_id"])))
             content_type = CSV_TYPE
             if sheet.form.is_gzip:
                 key, content_type = f"{key.removesuffix(GZIP_SUFFIX)}{GZIP_SUFFIX}", "application/gzip"
-            chunks = write_result(sheet.form, rows, human_urls="human_urls" in job["options"])
-            version = self.bucket.put_parts(key, chunks, content_type)
+            version = self.bucket.put_parts(key, self._chunks(job, sheet, failures, summary), content_type)
             failures.detach()
             failures_version = self._store_failures(job, cast("BinaryIO", file)) if failures.rows else None
         if failures_version is None:
             self.bucket.delete(failures_key(job["source_key"]))  # of an earlier generation, or file of the same name
         return {"result_key": key, "result_version": version, "failures_version": failures_version}
+
+    def _chunks(self, job: Row, sheet: Sheet, failures: FailureSheet, summary: Summary | None) -> Iterator[bytes]:
+        images = self._images(job["request_id"])
+        if summary:
+            return write_findings(sheet.form, failures.watch(_beside(sheet, summary.counted(images), finding_of)))
+        rows = failures.watch(_beside(sheet, images, _outcome))
+        return write_result(sheet.form, rows, human_urls="human_urls" in job["options"])
 
     def _store_failures(self, job: Row, file: BinaryIO) -> str:
         file.seek(0)
@@ -315,12 +336,12 @@ def _record(delivery: Mapping[str, Any], transaction: Transaction) -> bool:
     return recorded > 0
 
 
-def _with_outcomes(
-    rows: Iterator[SheetRow], images: Iterator[Row]
-) -> Iterator[tuple[SheetRow, Sequence[ImageOutcome]]]:
-    """Each row of the sheet beside its images: both come in the sheet's order."""
+def _beside(
+    rows: Iterable[SheetRow], images: Iterator[Row], told: Callable[[Row], Told]
+) -> Iterator[tuple[SheetRow, Sequence[Told]]]:
+    """Each row of the sheet beside what is told of its images: both come in the sheet's order."""
     for row in rows:
-        yield row, [_outcome(next(images)) for _ in row.image_urls]
+        yield row, [told(next(images)) for _ in row.image_urls]
 
 
 def _outcome(image: Row) -> ImageOutcome:
@@ -348,6 +369,8 @@ def _failure(job: Row) -> str | None:
 def _webhook_message(job: Row) -> str:
     if job["status"] == "FAILED":
         return str(job["error_message"])
+    if job["dry_run"]:
+        return PREFLIGHT_MESSAGE.format(failed=job["images_failed"], images=job["images_total"])
     if job["images_failed"]:
         return PARTLY_MESSAGE.format(failed=job["images_failed"], images=job["images_total"])
     return COMPLETED_MESSAGE

@@ -52,7 +52,7 @@ SET attempt = attempt + (lease_token IS DISTINCT FROM %(token)s)::int,
 FROM chosen, job_request AS job
 WHERE image.image_id = chosen.image_id AND job.request_id = image.request_id
 RETURNING image.image_id, image.request_id, image.row_number, image.position, image.source_url, image.attempt,
-          image.crashes, image.lease_token, image.serial_number, job.owner, job.options,
+          image.crashes, image.lease_token, image.serial_number, job.owner, job.options, job.dry_run,
           job.layout ?| ARRAY['preset', 'columns'] AS is_mapped, job.cancelled_at IS NOT NULL AS cancelled;
 
 -- list_known_urls --
@@ -105,7 +105,7 @@ WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(finished)s) AS f (
         image_id uuid, lease_token uuid, status text, error_code text, error_message text, image_url text, object_key text,
         format text, outcome text, width int, height int, bytes_before bigint, bytes_after bigint,
-        encoder text, encoder_quality int, cpu_ms int, score float8, content text,
+        encoder text, encoder_quality int, cpu_ms int, score float8, content text, reused text,
         url_key uuid, content_key uuid, etag text, last_modified text, validated_url text, perceptual_hash bigint,
         human_key text, human_version text, human_url text)
 ), terminal AS (
@@ -115,7 +115,7 @@ WITH finished AS (
         bytes_before = f.bytes_before, bytes_after = f.bytes_after, encoder = f.encoder,
         encoder_quality = f.encoder_quality, cpu_ms = f.cpu_ms, score = f.score, content = f.content,
         url_key = f.url_key, content_key = f.content_key, etag = f.etag, last_modified = f.last_modified,
-        validated_url = f.validated_url, perceptual_hash = f.perceptual_hash,
+        validated_url = f.validated_url, perceptual_hash = f.perceptual_hash, reused = f.reused,
         human_key = f.human_key, human_version = f.human_version, human_url = f.human_url, lease_token = NULL, leased_until = NULL
     FROM finished AS f
     WHERE image.image_id = f.image_id AND image.status = 'PENDING' AND image.lease_token = f.lease_token
@@ -168,7 +168,7 @@ WITH {named_images}, waiting AS MATERIALIZED (
         width = same.width, height = same.height, bytes_before = same.bytes_before, bytes_after = same.bytes_after,
         encoder = same.encoder, encoder_quality = same.encoder_quality, score = same.score, content = same.content,
         perceptual_hash = same.perceptual_hash, reused = same.reused,
-        cpu_ms = CASE same.status WHEN 'COMPLETED' THEN 0 END
+        cpu_ms = CASE WHEN same.bytes_after IS NOT NULL THEN 0 END
     FROM waiting CROSS JOIN LATERAL (
         SELECT * FROM compressed_images AS first
         WHERE (first.request_id, first.row_number, first.position)
@@ -239,7 +239,7 @@ tally AS (
             WHEN images_completed + images_failed + tally.completed + tally.failed = images_total THEN now() END),
         updated_at = now()
     FROM tally JOIN locked USING (request_id) WHERE job.request_id = tally.request_id
-    RETURNING tally.*, event_count
+    RETURNING tally.*, event_count, dry_run
 ), {number_events}
 SELECT counted.*, (
     SELECT jsonb_object_agg(error_code, images)
@@ -345,7 +345,8 @@ ORDER BY row_number, position LIMIT %(limit)s;
 -- image_columns --
 -- An image as its owner reads it.
 image_id, row_number, position, serial_number, product_name, source_url, image_url, status, error_code, error_message,
-format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content, reused, human_url
+format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content, reused, human_url,
+same_as_row_number, same_as_position
 
 -- list_events --
 -- The images with the next numbers, each as it is now; one that is gone has its number alone.

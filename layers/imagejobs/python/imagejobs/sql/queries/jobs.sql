@@ -1,8 +1,8 @@
 -- insert_job --
 -- A repeat changes nothing: an upload's id is new with it, a dropped file's is derived from its version.
-INSERT INTO job_request (request_id, owner, source_key, source_version, options, layout, webhook_url,
+INSERT INTO job_request (request_id, owner, source_key, source_version, options, layout, dry_run, webhook_url,
                          idempotency_key, upload_sha256, daily_images)
-VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(layout)s, %(webhook_url)s,
+VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(layout)s, %(dry_run)s, %(webhook_url)s,
         %(idempotency_key)s, %(upload_sha256)s, %(daily_images)s)
 ON CONFLICT DO NOTHING;
 
@@ -120,9 +120,10 @@ SELECT request_id, generation FROM job_request
 WHERE request_id = ANY(%(request_ids)s::uuid[]) ORDER BY request_id FOR UPDATE;
 
 -- close_job --
--- With it, the images that were reused are given back to their caller's day.
+-- With it, the images that were reused are given back to their caller's day; a dry run's were not counted there.
 WITH open AS (
-    SELECT request_id, owner, counted_on, images_reused - images_credited AS credit FROM job_request
+    SELECT request_id, owner, counted_on, CASE WHEN dry_run THEN 0 ELSE images_reused - images_credited END AS credit
+    FROM job_request
     WHERE request_id = %(request_id)s AND generation = %(generation)s
       AND finalizable_at IS NOT NULL AND status IN ('PENDING', 'PROCESSING') FOR UPDATE
 ), closed AS (
@@ -130,6 +131,7 @@ WITH open AS (
     SET status = %(status)s, error_message = coalesce(error_message, %(error_message)s),
         completion_percentage = 100, images_credited = images_reused,
         result_key = %(result_key)s, result_version = %(result_version)s, failures_version = %(failures_version)s,
+        preflight = %(preflight)s,
         updated_at = now()
     FROM open WHERE job.request_id = open.request_id
     RETURNING job.request_id, job.generation, job.status, job.error_message
@@ -210,7 +212,7 @@ ORDER BY updated_at LIMIT %(limit)s;
 -- still holds its lease loses it: the cursor that it would move is the earlier generation's.
 UPDATE job_request
 SET generation = generation + 1, status = 'PROCESSING', completion_percentage = 0, error_message = NULL,
-    cancelled_at = NULL, images_failed = 0,
+    cancelled_at = NULL, preflight = NULL, images_failed = 0,
     images_total = now_total, images_completed = now_completed, images_kept = now_completed,
     images_unchanged = images_unchanged - %(unchanged_gone)s,
     images_reused = images_reused - %(reused_gone)s, images_credited = images_credited - %(reused_gone)s,
