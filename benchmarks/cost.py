@@ -27,15 +27,15 @@ WORKERS_PICTURE = "1.7 MP"
 ARCHITECTURES = ("arm64", "x86")
 # WriteResult, RemoveStrays, CloseJob, HasWebhook, SendWebhook, RecordAttempt, IsRetried, Done.
 TRANSITIONS_A_JOB = 8
-# Of one job: fan_out, the API's upload with its authorizer, four invocations of finalize, one of send_webhook.
-INVOCATIONS_A_JOB = 8
-# The upload, the webhook's event, and the three requests of the finished CSV's multipart upload.
-PUTS_A_JOB = 5
+# Of one job: fan_out, the API's upload with its authorizer, four of finalize, one of send_webhook and of report.
+INVOCATIONS_A_JOB = 9
+# The upload, the webhook's event, the report, and the three requests of the finished CSV's multipart upload.
+PUTS_A_JOB = 6
 GETS_A_JOB = 4  # the sheet's metadata, the sheet twice, the event
 SQS_BATCH = 10
 SQS_REQUESTS_A_BATCH = 3  # sent, received, deleted
-# Every event source mapping polls with five long polls of 20 s: four queues have one.
-IDLE_RECEIVES_A_SECOND = 4 * 5 / 20
+# Every event source mapping polls with five long polls of 20 s: five queues have one.
+IDLE_RECEIVES_A_SECOND = 5 * 5 / 20
 
 # What AWS lets one account or resource have; docs/scaling.md names the pages.
 LAMBDA_CONCURRENCY = 1_000

@@ -17,6 +17,11 @@ S. No.,Product Name,Input Image Urls
 2,Lamp,https://shop.example/lamp.png
 """
 
+CORRECTED = """\
+S. No.,Product Name,Input Image Urls,Row
+2,Lamp,https://shop.example/desk-lamp.png,2
+"""
+
 TOTALS = {
     "rows": 2,
     "rows_failed": 0,
@@ -37,13 +42,20 @@ JOB = {
     "error_message": None,
     "generation": 1,
     **TOTALS,
+    "sheet": {
+        "columns": {"id": "S. No.", "name": "Product Name", "urls": ["Input Image Urls"]},
+        "column_separator": "comma",
+        "url_separators": [","],
+    },
     "result_url": f"{API}/job/{REQUEST_ID}/result",
+    "failures_url": f"{API}/job/{REQUEST_ID}/failures.csv",
     "report_url": f"{API}/job/{REQUEST_ID}/report.html",
 }
 IMAGE = {
     "image_id": "0b9c1e0a-52a4-4c5e-8d60-9a3f3c1a7b21",
     "row_number": 1,
     "position": 1,
+    "serial_number": "1",
     "product_name": "Vase",
     "source_url": "https://shop.example/vase-front.jpg",
     "image_url": f"{IMAGES}/1-1-9f86d081884c7d65.webp",
@@ -68,6 +80,7 @@ FAILED_IMAGE = {
     "image_id": "5c0d6a44-0a3b-4a4f-9a3e-1f1f6f0a2c11",
     "row_number": 2,
     "position": 1,
+    "serial_number": "2",
     "product_name": "Lamp",
     "source_url": "https://shop.example/lamp.png",
     "status": "FAILED",
@@ -102,6 +115,10 @@ REQUESTS: Mapping[str, Mapping[str, Example]] = {
             "Every picture at most 1,600 pixels wide, in the smallest format that browsers show",
             {"file": CSV, "format": "auto", "max_width": 1600, "quality": 75},
         ),
+    },
+    "retry": {
+        "plain": Example("As they are", {}),
+        "corrected": Example("With the corrected rows of failures.csv", {"file": CORRECTED}),
     },
     "uploads": {
         "example": Example(
@@ -141,6 +158,7 @@ ANSWERS: Mapping[type, Mapping[str, Any]] = {
             "bytes_before": 512345,
             "bytes_after": 221234,
             "result_url": None,
+            "failures_url": None,
             "report_url": None,
         },
     },
@@ -199,6 +217,7 @@ REFUSALS: Mapping[type[errors.ImageJobsError], str] = {
     errors.JobNotEnded: "The job is PROCESSING; retry it when it has ended.",
     errors.JobEnded: "All of the job's work is done; there is nothing left to cancel.",
     errors.NothingToRetry: ("None of the job's images failed; see the finished CSV for rows that name no image."),
+    errors.NoFailures: "The job is COMPLETED and has no CSV of rows that failed.",
     errors.NoWebhook: "The job was uploaded without a webhook_url.",
     errors.IdempotencyKeyReused: ("This Idempotency-Key came with another file or other fields before; use a new one."),
     errors.QuotaExceeded: (

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NotRequired, TypedDict, get_type_hints
 from imagejobs.answers import Url
 from imagejobs.limits import MAX_UPLOAD_BYTES
 from imagejobs.options import CompressionOptions
+from imagejobs.sheet_layout import SheetLayout
 from openapi.schemas import Schema, Schemas, form_fields, required_fields
 
 Csv = Annotated[str, ("contentMediaType", "text/csv")]
@@ -23,8 +24,16 @@ class UploadFields(LaterUploadFields):
     """What an upload has beside its options."""
 
     file: Csv
-    """CSV in UTF-8 with the columns `S. No.`, `Product Name` and `Input Image Urls` (comma-separated URLs in the cell).
-    Other columns are kept."""
+    """CSV in UTF-8, or a gzip of one, with the columns `S. No.`, `Product Name` and `Input Image Urls`, or those that
+    `preset` and `columns` say; several URLs in a cell are separated by `,`, `|`, `;` or line breaks. Other columns are
+    kept."""
+
+
+class CorrectionFields(TypedDict):
+    """What comes back of the rows that failed."""
+
+    file: Csv
+    """The job's failures.csv, its cells corrected; its columns, `Row` among them, and no other rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +74,11 @@ class Form:
 
 
 FORMS: Mapping[str, Form] = {
-    "upload": Form(UploadFields, options=(CompressionOptions,)),
+    "upload": Form(UploadFields, options=(CompressionOptions, SheetLayout)),
+    "retry": Form(CorrectionFields, required=False),
     "uploads": Form(
         LaterUploadFields,
-        options=(CompressionOptions,),
+        options=(CompressionOptions, SheetLayout),
         required=False,
         media_types=("application/json", "multipart/form-data"),
     ),

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from openapi.description import resolved
+from openapi.samples import FILES
 
 _FOLDER = Path(__file__).parent
 _MARKDOWN = MarkdownIt("commonmark", {"html": False})
@@ -40,7 +41,9 @@ def render_page(document: Mapping[str, Any]) -> str:
     }
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
     parts = [(tag, list(_operations(document, tag["name"]))) for tag in document["tags"]]
-    return environment.get_template("page.html.jinja").render(document=document, parts=parts, style=Markup(style))
+    return environment.get_template("page.html.jinja").render(
+        document=document, parts=parts, style=Markup(style), files=FILES
+    )
 
 
 def _blocks(markdown: str) -> Markup:

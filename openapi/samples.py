@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-FILES = {"file": "products.csv"}
-RESULTS = {"result": "finished.csv", "report": "report.html"}
+FILES = {"upload": "products.csv", "retry": "failures.csv"}
+"""What is sent as `file`, by the operation."""
+RESULTS = {"result": "finished.csv", "failures": "failures.csv", "report": "report.html"}
 """Where a redirect's file goes, by the operation."""
 
 
@@ -23,12 +24,18 @@ def samples(method: str, path: str, operation: Mapping[str, Any]) -> list[dict[s
         `x-codeSamples`, as several renderers show them.
     """
     body = operation.get("requestBody")
-    head = list(_head(method, path, operation))
     if not body:
-        return [_sample(operation["summary"], head)]
+        return [_sample(operation["summary"], list(_head(method, path, operation, has_body=False)))]
     media_type, content = next(iter(body["content"].items()))
     return [
-        _sample(example["summary"], [*head, *_body(media_type, example)]) for example in content["examples"].values()
+        _sample(
+            example["summary"],
+            [
+                *_head(method, path, operation, has_body=bool(example["value"])),
+                *_body(media_type, example, FILES.get(operation["operationId"], "")),
+            ],
+        )
+        for example in content["examples"].values()
     ]
 
 
@@ -36,18 +43,18 @@ def _sample(label: str, lines: list[str]) -> dict[str, str]:
     return {"lang": "Shell", "label": label, "source": " \\\n  ".join(lines)}
 
 
-def _head(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
+def _head(method: str, path: str, operation: Mapping[str, Any], *, has_body: bool) -> Iterator[str]:
     follows = "303" in operation["responses"]
     parameters = operation.get("parameters", [])
     query = {each["name"]: each["example"] for each in parameters if each.get("in") == "query" and "example" in each}
     url = "$API" + path.replace("{request_id}", "$REQUEST_ID") + (f"?{urlencode(query)}" if query else "")
-    verb = " -X POST" if method == "post" and "requestBody" not in operation else ""
+    verb = " -X POST" if method == "post" and not has_body else ""
     yield f'curl{" -L -o " + RESULTS[operation["operationId"]] if follows else ""}{verb} "{url}"'
     if operation.get("security") != []:
         yield '-H "Authorization: Bearer $TOKEN"'
 
 
-def _body(media_type: str, example: Mapping[str, Any]) -> Iterator[str]:
+def _body(media_type: str, example: Mapping[str, Any], file_name: str) -> Iterator[str]:
     for name, value in example.get("x-headers", {}).items():
         yield f"-H {shlex.quote(f'{name}: {value}')}"
     if media_type == "application/json":
@@ -55,7 +62,7 @@ def _body(media_type: str, example: Mapping[str, Any]) -> Iterator[str]:
         yield f"-d {shlex.quote(json.dumps(example['value']))}"
         return
     for name, value in example["value"].items():
-        yield f"-F {shlex.quote(f'{name}=@{FILES[name]}' if name in FILES else f'{name}={_text(value)}')}"
+        yield f"-F {shlex.quote(f'{name}=@{file_name}' if name == 'file' else f'{name}={_text(value)}')}"
 
 
 def _text(value: object) -> str:

@@ -49,6 +49,9 @@ FROM (
     SELECT request_id, result_key AS key, result_version AS version FROM job_request
     WHERE status IN ('COMPLETED', 'FAILED') AND rows_total > 0 AND result_key IS NOT NULL
     UNION ALL
+    SELECT request_id, regexp_replace(source_key, '^(drop|uploads)/', %s) || '.failures.csv', failures_version
+    FROM job_request WHERE status IN ('COMPLETED', 'FAILED') AND failures_version IS NOT NULL
+    UNION ALL
     SELECT request_id, regexp_replace(source_key, '^(drop|uploads)/', %s) || '.error.json', NULL FROM job_request
     WHERE status IN ('COMPLETED', 'FAILED') AND rows_total = 0
 ) AS result
@@ -78,10 +81,11 @@ def stray_objects(target: Target) -> Iterator[str]:
 
 
 def result_objects(target: Target) -> Iterator[str]:
-    """An ended job's finished CSV, or the file that says why there is none, is not in S3."""
+    """An ended job's finished CSV, its failures, or the file that says why there is none, is not in S3."""
     with closing(target.connect()) as database:
         expected = (
-            (key, (version, request_id)) for key, version, request_id in _stream(database, _RESULTS, RESULT_PREFIX)
+            (key, (version, request_id))
+            for key, version, request_id in _stream(database, _RESULTS, RESULT_PREFIX, RESULT_PREFIX)
         )
         for key, jobs, versions in _outer_join(expected, _stored_results(target)):
             for version, request_id in jobs:

@@ -237,6 +237,7 @@ def _insert_job(database: Database, host: str, rows: int) -> UUID:
         "source_key": f"drop/{request_id}.csv",
         "source_version": "1",
         "options": Json({}),
+        "layout": Json({}),
         "webhook_url": None,
         "idempotency_key": None,
         "upload_sha256": None,

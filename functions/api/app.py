@@ -31,7 +31,15 @@ from imagejobs.answers import (
 from imagejobs.bucket import Bucket
 from imagejobs.database import Database
 from imagejobs.destination_settings import destinations
-from imagejobs.errors import ImageJobsError, LimitExceeded, ReportNotReady, RequestError, SheetError, UrlRefused
+from imagejobs.errors import (
+    ImageJobsError,
+    LimitExceeded,
+    ReportNotReady,
+    RequestError,
+    SheetError,
+    UploadInvalid,
+    UrlRefused,
+)
 from imagejobs.executions import Finalizer
 from imagejobs.http import (
     EVENTS_AFTER,
@@ -60,6 +68,7 @@ from imagejobs.metrics import Metric, emit
 from imagejobs.queues import Queue
 from imagejobs.steps import api, look
 from imagejobs.steps.control import Control
+from imagejobs.steps.correct import Corrector
 from imagejobs.upload_form import parse_fields, parse_upload_form
 from imagejobs.usage import count_request
 
@@ -87,6 +96,12 @@ def bucket() -> Bucket:
 def control() -> Control:
     """The environment's control of jobs that are there already."""
     return Control(database(), Queue.from_environment("UPLOAD_QUEUE_URL"), Finalizer.from_environment())
+
+
+@cache
+def corrector() -> Corrector:
+    """The environment's merging of corrections."""
+    return Corrector(database(), bucket(), control())
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -238,6 +253,21 @@ def result(request_id: str) -> SeeOther | Ok[Link]:
     return redirect(event, link, "text/csv")
 
 
+@app.get("/job/<request_id>/failures.csv", tags=[JOBS])
+def failures(request_id: str) -> SeeOther | Ok[Link]:
+    """The rows that failed, as a CSV to be corrected.
+
+    The caller's own rows in its own columns, and `Row` and `Error` beside them. Corrected, it is sent to
+    `POST /job/{request_id}/retry`. A redirect, or the URL as JSON, as the finished CSV.
+
+    Raises:
+        NoFailures: None of the rows failed, or the job has not ended yet.
+    """
+    event, job_id = app.current_event, job_of(request_id)
+    link = look.failures_link(database(), bucket(), owner=owner(event), request_id=job_id)
+    return redirect(event, link, "text/csv")
+
+
 @app.get("/job/<request_id>/report.html", tags=[JOBS])
 def report(request_id: str) -> SeeOther | Ok[Link]:
     """A report on an ended job, one page to read and to forward.
@@ -301,20 +331,32 @@ def deliveries(request_id: str) -> Ok[Deliveries]:
 
 @app.post("/job/<request_id>/retry", tags=[CONTROL])
 def retry(request_id: str) -> Accepted[JobRetried]:
-    """Do the failed images of an ended job again.
+    """Do the failed images of an ended job again, and those of corrected rows.
 
     Begins the job's next generation: it is PROCESSING again, its percentage counts the images that are done again, and
     at its end come a finished CSV and a webhook of their own. Images that were completed keep their URLs. Repeating the
     call while that generation is at work begins no other.
 
+    With a body, the job's failures.csv whose cells were corrected, its rows are merged into the job: images whose URL
+    stays in its place are kept, changed ones are done, those taken out go, and the finished CSV shows the corrected
+    cells. Rows that are left out stay as they are. Sending the same file again is harmless.
+
     Raises:
-        JobNotEnded: Its first generation is still at work.
+        JobNotEnded: It is still at work.
         NothingToRetry: No image failed, or the sheet was never read.
-        QuotaExceeded: More images failed than are left of the day.
+        UploadInvalid, SheetError: The corrected file must change, in the line that is named.
+        SheetTooLarge: All corrections of a job together have too many bytes.
+        QuotaExceeded: More images are to be done than are left of the day.
     """
-    job_id = job_of(request_id)
-    caller = allowance(app.current_event)
-    generation = control().retry(caller.owner, job_id, caller.daily_images)
+    event, job_id = app.current_event, job_of(request_id)
+    caller, corrections = allowance(event), body(event)
+    if corrections:
+        form = parse_upload_form(event.headers.get("content-type"), corrections)
+        if form.fields:
+            raise UploadInvalid('Corrections are sent as the part "file" alone; the job keeps its options.')
+        generation = corrector().correct(caller.owner, job_id, caller.daily_images, form.file)
+    else:
+        generation = control().retry(caller.owner, job_id, caller.daily_images)
     logger.info("job_retried", generation=generation)
     return Accepted({"request_id": str(job_id), "generation": generation}, status_url(job_id))
 

@@ -95,6 +95,20 @@ def test_the_finished_csv_keeps_the_users_cells_and_says_what_failed(finished):
     assert last["Output Image Urls"].endswith(",")
 
 
+def test_soon_after_there_is_a_report_that_stands_alone(finished):
+    client, request_id = finished["client"], finished["request_id"]
+    until(lambda: client.status(request_id)["report_url"])
+
+    redirect = client.request("GET", f"/job/{request_id}/report.html")
+    answer = requests.get(redirect.headers["Location"], timeout=30)  # without the token
+
+    assert redirect.status_code == 303
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.text.count('src="data:image/') == answer.text.count("<img ") >= 2 * len(PICTURES) - 2
+    assert "refused it: 1 image" in answer.text
+    assert "no-such.jpg" in answer.text
+
+
 @pytest.mark.local
 def test_a_transient_answer_delays_a_job_and_does_not_fail_it(client, shop):
     busy = says(http_answer(status="503 Service Unavailable"))

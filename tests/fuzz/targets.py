@@ -50,13 +50,13 @@ def sheet(data: bytes) -> None:
 
 
 def _check_result(read: Sheet, rows: list) -> None:
-    finished = b"".join(write_result(read.header, rows, byte_order_mark=read.has_byte_order_mark)).decode()
-    text = finished.removeprefix("\ufeff") if read.has_byte_order_mark else finished
+    finished = b"".join(write_result(read.form, rows)).decode()
+    text = finished.removeprefix("\ufeff") if read.form.has_byte_order_mark else finished
     header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    assert header[len(read.header) :] == list(RESULT_COLUMNS)
+    assert header[len(read.form.header) :] == list(RESULT_COLUMNS)
     assert len(lines) == len(rows)
     for line, (row, _) in zip(lines, rows, strict=True):
-        assert len(line) == len(RESULT_COLUMNS) + max(len(read.header), len(row.cells))
+        assert len(line) == len(RESULT_COLUMNS) + max(len(read.form.header), len(row.cells))
 
 
 def upload_form(data: bytes) -> None:

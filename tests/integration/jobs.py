@@ -41,6 +41,7 @@ def upload(database: Database, bucket: Bucket, body: bytes, **columns: Any) -> t
         "source_key": key,
         "source_version": None,
         "options": Json({}),
+        "layout": Json({}),
         "webhook_url": None,
         "idempotency_key": None,
         "upload_sha256": None,

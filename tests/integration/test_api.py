@@ -365,6 +365,7 @@ def test_the_status_of_a_job_that_waits(functions, database, bucket):
         "images_reused": 0,
         "bytes_before": 0,
         "bytes_after": 0,
+        "sheet": None,
         "result_url": None,
         "report_url": None,
     }
@@ -411,6 +412,11 @@ def test_the_status_of_a_job_that_ended(functions, database, bucket):
         "images_reused": 0,
         "bytes_before": 2000,
         "bytes_after": 800,
+        "sheet": {
+            "columns": {"id": "S. No.", "name": "Product Name", "urls": ["Input Image Urls"]},
+            "column_separator": "comma",
+            "url_separators": [","],
+        },
         "result_url": f"{HOST}/job/{request_id}/result",
         "report_url": None,
     }
@@ -582,7 +588,7 @@ def test_an_image_says_what_became_of_it(functions, database, bucket):
     ((completed, failed),) = pages_of(functions, request_id)
 
     key = f"images/{request_id}/1-1.jpg"
-    place = {"row_number": 1, "product_name": "Product 1"}
+    place = {"row_number": 1, "serial_number": "1", "product_name": "Product 1"}
     assert completed == {
         **place,
         "image_id": stored[0],
@@ -603,6 +609,7 @@ def test_an_image_says_what_became_of_it(functions, database, bucket):
         "cpu_ms": 12,
         "score": 81.53,
         "content": "photograph",
+        "reused": None,
     }
     nothing = dict.fromkeys(completed.keys() - {*place, "image_id", "position", "source_url", "status"})
     assert failed == {

@@ -361,7 +361,7 @@ def stage_row(lease, row_number, transaction):
     """One row, as the fan-out stages it."""
     assert transaction.fetch_one("hold_fan_out", lease)
     transaction.execute("advance_rows_staged", {**lease, "row_number": row_number})
-    transaction.copy("copy_images", StringIO(f"{lease['request_id']}\t{row_number}\t1\tChair\t{A}\n"))
+    transaction.copy("copy_images", StringIO(f"{lease['request_id']}\t{row_number}\t1\t1\tChair\t{A}\n"))
 
 
 def let_the_lease_run_out(connect):
@@ -392,7 +392,9 @@ def test_a_refusal_that_waits_for_the_totals_changes_nothing(database, connect, 
 
     def stage_the_last(transaction):
         stage_row(lease, 2, transaction)
-        transaction.execute("declare_totals", {**lease, "rows_total": 2, "rows_failed": 0, "images_total": 2})
+        transaction.execute(
+            "declare_totals", {**lease, "rows_total": 2, "rows_failed": 0, "images_total": 2, "sheet_found": None}
+        )
 
     refuse_beside(connect, lease, source, stage_the_last)
 

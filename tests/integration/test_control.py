@@ -13,6 +13,7 @@ from imagejobs.database import Database
 from imagejobs.destinations import ANY_PUBLIC_HOST
 from imagejobs.errors import JobEnded
 from imagejobs.queues import Queue
+from imagejobs.sheet import SheetRow
 from imagejobs.steps import compress as compress_step
 from imagejobs.steps import control as control_step
 from imagejobs.steps import fan_out as fan_out_step
@@ -458,8 +459,10 @@ def test_a_cancellation_that_waits_for_the_totals_ends_the_images(functions, dat
     lease = fan_out_step.Lease(database, request_id, lambda: 300.0, 300.0)
     database.execute("accept_source", {"request_id": request_id, "source_version": source.version})
     job = lease.take(source, 100)
-    totals = {"rows_total": 2, "rows_failed": 0, "images_total": 2}
-    chunk = io.StringIO("".join(f"{request_id}\t{row}\t1\tChair\t{A}\n" for row in (1, 2)))
+    totals = {"rows_total": 2, "rows_failed": 0, "images_total": 2, "sheet_found": None}
+    chunk = fan_out_step._Chunk(request_id)
+    for number in (1, 2):
+        chunk.add(SheetRow(number, number + 1, (), str(number), "Chair", (A,), None))
 
     beside(connect, partial(fan_out_step._declare, job, totals, chunk, 0), partial(control.cancel, "shop", request_id))
 

@@ -248,7 +248,7 @@ def test_after_an_exception_the_connection_is_good_for_more(database, connect):
 SECRET_URL = "https://shop.example/a.jpg?token=s3cret"
 
 
-WITHOUT_KEY = {"idempotency_key": None, "upload_sha256": None, "daily_images": None}
+WITHOUT_KEY = {"idempotency_key": None, "upload_sha256": None, "layout": "{}", "daily_images": None}
 
 
 def break_check(transaction):
@@ -260,11 +260,11 @@ def break_check(transaction):
 
 
 def break_copy(transaction):
-    transaction.copy("copy_images", StringIO(f"{uuid4()}\t1\t1\tChair\t{SECRET_URL}\n"))
+    transaction.copy("copy_images", StringIO(f"{uuid4()}\t1\t1\t1\tChair\t{SECRET_URL}\n"))
 
 
 def break_copy_format(transaction):
-    transaction.copy("copy_images", StringIO(f"{uuid4()}\tone\t1\tChair\t{SECRET_URL}\n"))
+    transaction.copy("copy_images", StringIO(f"{uuid4()}\tone\t1\t1\tChair\t{SECRET_URL}\n"))
 
 
 def break_json(transaction):

@@ -305,6 +305,9 @@ IMAGE = """
 INSERT INTO compressed_images (request_id, row_number, position, product_name, source_url)
 VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 1, 1, 'Chair', 'https://shop.example/a.jpg');
 """
+ROW_ERROR = """
+INSERT INTO row_error VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 1, 2, 'No.');
+"""
 DELIVERY = """
 INSERT INTO webhook_delivery (request_id, event_id, attempt, outcome)
 VALUES ('3f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 'evt_1', 1, 'retry');
@@ -407,6 +410,8 @@ ILLEGAL = [
     ("compressed_images", "same_as_row_number = 1, row_number = 2"),
     ("compressed_images", "same_as_row_number = 2, same_as_position = 1, row_number = 2, position = 1"),
     ("compressed_images", f"same_as_row_number = 1, same_as_position = 1, row_number = 2, {LEASED}"),
+    ("row_error", "row_number = 0"),
+    ("row_error", "line_number = row_number"),
     ("webhook_delivery", "attempt = 0"),
     ("webhook_delivery", "outcome = 'failed'"),
 ]
@@ -452,8 +457,8 @@ KEYED = """
 INSERT INTO job_request (request_id, owner, source_key, idempotency_key, upload_sha256)
 VALUES ('5f0c9e5e-6f0a-4d7e-9d57-4b1e8c2a9d10', 'shop', 'uploads/keyed.csv', 'key-1', 'a');
 """
-BELONGINGS = ["compressed_images", "webhook_delivery", "job_outcome", "job_event"]
-EVERYTHING = JOB + IMAGE + DELIVERY + OUTCOME + EVENT + USAGE
+BELONGINGS = ["compressed_images", "row_error", "webhook_delivery", "job_outcome", "job_event"]
+EVERYTHING = JOB + IMAGE + ROW_ERROR + DELIVERY + OUTCOME + EVENT + USAGE
 
 
 def refusals_of(connect):

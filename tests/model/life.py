@@ -4,6 +4,8 @@ Interleaved are whole effects, not the statements within a transaction: what two
 both are open is left to the tests of the steps.
 """
 
+import csv
+import io
 import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from psycopg2.extensions import connection
 
+from imagejobs.bucket import ObjectVersion
 from imagejobs.errors import IdempotencyKeyReused
+from imagejobs.jobs import failures_key
 from imagejobs.steps.fan_out import WEBHOOK_METADATA
 from imagejobs.upload_form import UploadForm
 from tests.integration.jobs import sheet
@@ -21,7 +25,7 @@ from tests.model.actors import Actor, Fault
 from tests.model.origin import HOOK
 from tests.model.rest import broken_promises, come_to_rest, pass_round
 from tests.model.state_machine import Execution
-from tests.model.world import DEAD, OWNER, ROWS, UPLOADS, World
+from tests.model.world import DAILY_IMAGES, DEAD, OWNER, ROWS, UPLOADS, World
 
 T = TypeVar("T")
 
@@ -157,6 +161,19 @@ class Life(RuleBasedStateMachine):
     def go_back(self, name, which, effects):
         self._control(name, which, effects)
 
+    @rule(how=st.sampled_from(["good", "good", "fewer", "same"]), which=WHICH, effects=EFFECTS)
+    def correct(self, how, which, effects):
+        """The failures of any job that has some, corrected, and sent to be merged; maybe while it is at work."""
+        jobs = self._world.query(
+            "SELECT request_id, source_key, failures_version FROM job_request WHERE failures_version IS NOT NULL"
+            " ORDER BY status IN ('COMPLETED', 'FAILED') DESC, request_id"
+        )
+        if jobs:
+            request_id, source_key, version = _pick(jobs, which)
+            failures = self._world.s3.read(ObjectVersion(failures_key(source_key), version)).decode()
+            work = partial(self._world.corrector.correct, OWNER, request_id, DAILY_IMAGES, _corrected(failures, how))
+            self._world.invoke("correct", work).go_on(effects)
+
     @rule(hook_status=st.sampled_from([200, 500, 410]), is_mended=st.booleans())
     def answer(self, hook_status, is_mended):
         """What the origin and the receiver of webhooks say from now on."""
@@ -224,6 +241,19 @@ def _sheet(rows: Sequence[str]) -> bytes:
             for number, words in enumerate(rows, 1)
         )
     )
+
+
+def _corrected(failures: str, how: str) -> bytes:
+    """The file of failed rows with better URLs, or with one URL less, or as it was."""
+    header, *rows = csv.reader(io.StringIO(failures, newline=""))
+    for row in rows:
+        if how == "good":
+            row[2] = row[2].replace("/gone/", "/good/") or f"https://shop.example/good/{row[3]}-new.jpg"
+        elif how == "fewer":
+            row[2] = row[2].rpartition(", ")[0]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([header, *rows])
+    return text.getvalue().encode()
 
 
 def _pick(options: Sequence[T], which: int) -> T:

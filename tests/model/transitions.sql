@@ -71,7 +71,9 @@ BEGIN
          OLD.source_version IS NOT NULL AND NEW.source_version IS DISTINCT FROM OLD.source_version),
         ('totals were declared twice',
          OLD.rows_total IS NOT NULL
-         AND (OLD.rows_total, OLD.images_total) IS DISTINCT FROM (NEW.rows_total, NEW.images_total))
+         AND (OLD.rows_total <> NEW.rows_total OR goes_on AND OLD.images_total <> NEW.images_total)),
+        ('a correction came to a generation that was begun without it',
+         goes_on AND OLD.corrections_version IS DISTINCT FROM NEW.corrections_version)
     ) AS rule (what, is_broken) WHERE is_broken;
     INSERT INTO model.lease SELECT NEW.fan_out_token, model.actor(), false
     WHERE NEW.fan_out_token IS NOT NULL ON CONFLICT DO NOTHING;

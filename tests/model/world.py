@@ -28,6 +28,7 @@ from imagejobs.steps import api, compress, fan_out, finalize, sweep
 from imagejobs.steps.bury import StillWorkedOn, Undertaker
 from imagejobs.steps.compress import RowWorker
 from imagejobs.steps.control import Control
+from imagejobs.steps.correct import Corrector
 from imagejobs.steps.fan_out import FanOut
 from imagejobs.steps.finalize import Closer
 from imagejobs.steps.send_webhook import Sender
@@ -312,6 +313,7 @@ class World:
         closer, sender = Closer(database, bucket, reports, "https://api.example", 1.0), Sender(bucket, fetcher, callers)
         self.bucket = bucket
         self.control = Control(database, uploads, finalizer)
+        self.corrector = Corrector(database, bucket, self.control)
         self._queues = {UPLOADS: uploads, ROWS: rows}
         self._fan_out = FanOut(
             bucket, database, rows, uploads, MAX_IMAGES_OUT, finalizer, OWNER, DAILY_IMAGES, "", ANY_PUBLIC_HOST

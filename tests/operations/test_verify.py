@@ -143,6 +143,11 @@ ENDED_JOB = {
         "UPDATE job_request SET images_reused = 1, images_credited = 1",
     ),
     "counts rows that there are not": ("job_totals", "UPDATE job_request SET rows_total = 4, rows_staged = 4"),
+    "has rows without an image, and is of no shop's form": (
+        "job_totals",
+        "UPDATE job_request SET rows_failed = rows_failed - 1; DELETE FROM row_error",
+    ),
+    "does not say why a row failed": ("row_errors", "DELETE FROM row_error"),
     "has not staged all rows": ("job_totals", "UPDATE job_request SET rows_staged = 4"),
     "lacks an event": ("job_events", "DELETE FROM job_event WHERE last_number = 2"),
     "is below 100 %": ("job_percentage", "UPDATE job_request SET completion_percentage = 99"),

@@ -79,7 +79,7 @@ IDLE = [
     ("two secrets", "secret", 2),
     ("each alarm", "alarm", 1),
     ("the dashboard", "dashboard", 1),
-    ("receives of four empty queues", "sqs_request", HOURS_A_MONTH * 3600 * IDLE_RECEIVES_A_SECOND),
+    ("receives of five empty queues", "sqs_request", HOURS_A_MONTH * 3600 * IDLE_RECEIVES_A_SECOND),
 ]
 
 # Names of the expansion's made-up account: what they are in the reader's.

@@ -23,7 +23,13 @@ ADDRESS_RULES = LAYER / "imagejobs" / "addresses.py"  # names loopback in order 
 PURE_MODULES = sorted(
     {
         *(name for name in MODULES if name.startswith("imagejobs.image")),
+        "imagejobs.corrections",
+        "imagejobs.form_fields",
+        "imagejobs.gzip_stream",
         "imagejobs.sheet",
+        "imagejobs.sheet_layout",
+        "imagejobs.staged_images",
+        "imagejobs.url_cell",
         "imagejobs.result_sheet",
         "imagejobs.report_page",
         "imagejobs.report_style",
@@ -42,7 +48,7 @@ PURE_MODULES = sorted(
 )
 USE_CASES = sorted(name for name in MODULES if name.startswith("imagejobs.steps."))
 # Use cases beside the one that a handler is named after.
-FURTHER_USE_CASES = {"api": {"imagejobs.steps.control", "imagejobs.steps.look"}}
+FURTHER_USE_CASES = {"api": {"imagejobs.steps.control", "imagejobs.steps.correct", "imagejobs.steps.look"}}
 BENEATH = sorted(MODULES.keys() - USE_CASES - {"imagejobs", "imagejobs.steps"})
 # What does work outside the process, keeps state, or writes logs.
 IMPURE = {"aws_lambda_powertools", "boto3", "botocore", "logging", "psycopg2", "requests", "urllib3"}
@@ -79,16 +85,18 @@ LOADED = {
 # for at each of its cold starts.
 LOADED_OF_OURS = {
     "authorize": "callers",
-    "api": "addresses answers bucket database destination_settings destinations errors executions fields hosts http"
-    " jobs metrics options queries queues sheet steps.api steps.control steps.look upload_form usage"
-    " web_page",
-    "fan_out": "addresses bucket database destination_settings destinations errors executions fields hosts jobs"
-    " metrics options queries queues sheet steps.fan_out usage",
+    "api": "addresses answers bucket corrections database destination_settings destinations errors executions fields"
+    " form_fields gzip_stream hosts http jobs metrics options queries queues result_sheet sheet sheet_layout"
+    " staged_images steps.api steps.control steps.correct steps.look upload_form url_cell usage web_page",
+    "fan_out": "addresses bucket database destination_settings destinations errors executions fields form_fields"
+    " gzip_stream hosts jobs metrics options queries queues sheet sheet_layout staged_images steps.fan_out url_cell"
+    " usage",
     "compress": "addresses bucket codec database destination_settings destinations errors executions fetch fields"
-    " hosts image_header image_result jobs metrics options queries queues reuse steps.compress",
+    " form_fields hosts image_header image_result jobs metrics options queries queues reuse steps.compress",
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
-    "finalize": "bucket database errors jobs metrics queries queues result_sheet sheet steps.finalize webhook",
-    "report": "addresses bucket codec database destination_settings destinations errors fetch hosts image_header"
+    "finalize": "bucket corrections database errors fields form_fields gzip_stream jobs metrics queries queues"
+    " result_sheet sheet sheet_layout steps.finalize url_cell webhook",
+    "report": "addresses bucket codec database destination_settings destinations errors fetch fields hosts image_header"
     " image_result jobs metrics near_duplicates options queries queues report_page report_style steps.report",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",

@@ -22,6 +22,7 @@ RINGS_QUEUES = {("sqs:SendMessage", "${RowQueue.Arn}"), ("sqs:SendMessage", "${U
 # Objects are always read by their version, and a read by version needs this permission alone:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 READS_SHEETS = {("s3:GetObjectVersion", f"${{Bucket.Arn}}/{prefix}/*") for prefix in ("uploads", "drop")}
+READS_CORRECTIONS = {("s3:GetObjectVersion", "${Bucket.Arn}/corrections/*")}
 # Metadata of dropped files; a HEAD is documented as needing the plain permission, too:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 HEADS_SHEETS = {("s3:GetObject", f"${{Bucket.Arn}}/{prefix}/*") for prefix in ("uploads", "drop")}
@@ -32,6 +33,9 @@ ALLOWED = {
     "authorize": READS_CALLERS,
     "api": {("s3:PutObject", "${Bucket.Arn}/uploads/*"), ("s3:GetObjectVersion", "${Bucket.Arn}/results/*")}
     | {("s3:GetObjectVersion", "${Bucket.Arn}/reports/*")}
+    | {("s3:PutObject", "${Bucket.Arn}/corrections/*")}
+    | READS_SHEETS
+    | READS_CORRECTIONS
     | {("sqs:SendMessage", "${UploadQueue.Arn}"), ("states:StartExecution", FINALIZER_BY_NAME)},
     "fan_out": READS_SHEETS
     | HEADS_SHEETS
@@ -44,6 +48,8 @@ ALLOWED = {
     | STARTS_FINALIZER,
     "bury": STARTS_FINALIZER,
     "finalize": READS_SHEETS
+    | READS_CORRECTIONS
+    | {("s3:DeleteObject", "${Bucket.Arn}/results/*.failures.csv")}
     | {("s3:PutObject", "${Bucket.Arn}/results/*"), ("s3:AbortMultipartUpload", "${Bucket.Arn}/results/*")}
     | {("s3:PutObject", "${Bucket.Arn}/webhooks/*"), ("s3:DeleteObject", "${Bucket.Arn}/results/*.error.json")}
     | {("s3:ListBucketVersions", "${Bucket.Arn}"), ("s3:DeleteObjectVersion", "${Bucket.Arn}/images/*")}
@@ -211,6 +217,7 @@ def test_functions_are_invoked_by_their_own_triggers_only(expanded):
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/jobs")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/status/*")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/result")),
+        ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/failures.csv")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/report.html")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/images")),
         ("api", "apigateway.amazonaws.com", api_arn("*/GET/job/*/events")),

@@ -4,7 +4,15 @@ import re
 
 import pytest
 
-from imagejobs.bucket import DROP_PREFIX, IMAGE_PREFIX, REPORT_PREFIX, RESULT_PREFIX, UPLOAD_PREFIX, WEBHOOK_PREFIX
+from imagejobs.bucket import (
+    CORRECTION_PREFIX,
+    DROP_PREFIX,
+    IMAGE_PREFIX,
+    REPORT_PREFIX,
+    RESULT_PREFIX,
+    UPLOAD_PREFIX,
+    WEBHOOK_PREFIX,
+)
 from tests.template.conftest import OPTIONAL
 
 CLOUDFRONT_TYPES = {
@@ -78,7 +86,7 @@ def test_events_of_webhooks_are_forgotten_at_once_sheets_and_reports_after_a_yea
     version_days = {r["Prefix"]: r["NoncurrentVersionExpiration"] for r in rules if "NoncurrentVersionExpiration" in r}
 
     assert {rule["Status"] for rule in rules} == {"Enabled"}
-    kept = dict.fromkeys([UPLOAD_PREFIX, DROP_PREFIX, RESULT_PREFIX, REPORT_PREFIX], 365)
+    kept = dict.fromkeys([UPLOAD_PREFIX, DROP_PREFIX, CORRECTION_PREFIX, RESULT_PREFIX, REPORT_PREFIX], 365)
     assert days == kept | {WEBHOOK_PREFIX: 1}
     assert version_days == {prefix: {"NoncurrentDays": days[prefix]} for prefix in days}
 
@@ -99,7 +107,7 @@ def test_uploads_and_drops_ring_the_upload_queue(expanded):
 
 def test_what_the_pipeline_writes_rings_nothing(expanded):
     """A result under a prefix that rings would be a job again, without an end."""
-    written = (IMAGE_PREFIX, RESULT_PREFIX, WEBHOOK_PREFIX)
+    written = (IMAGE_PREFIX, CORRECTION_PREFIX, RESULT_PREFIX, WEBHOOK_PREFIX)
 
     assert not [p for p in prefixes(expanded) if p.startswith(written) or any(w.startswith(p) for w in written)]
 

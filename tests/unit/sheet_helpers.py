@@ -1,10 +1,12 @@
 """Small CSVs and streams for the tests of sheet.py."""
 
 import io
+from collections.abc import Sequence
 
 from imagejobs.errors import SheetError
 from imagejobs.limits import SheetLimits
-from imagejobs.sheet import Sheet, SheetRow, check_sheet, read_sheet
+from imagejobs.sheet import FoundColumns, Sheet, SheetForm, SheetRow, check_sheet, read_sheet
+from imagejobs.sheet_layout import DEFAULT_COLUMNS, SheetLayout
 
 HEADER = "S. No.,Product Name,Input Image Urls\n"
 ROW = "1,Chair,https://example.com/a.jpg\n"
@@ -28,24 +30,33 @@ class ChunkedStream(io.RawIOBase):
         return chunk
 
 
-def open_sheet(data: str | bytes, limits: SheetLimits = LIMITS) -> Sheet:
-    return read_sheet(io.BytesIO(data.encode() if isinstance(data, str) else data), limits)
+def open_sheet(data: str | bytes, limits: SheetLimits = LIMITS, **fields: str) -> Sheet:
+    """The sheet, read by the layout that form fields say."""
+    stream = io.BytesIO(data.encode() if isinstance(data, str) else data)
+    return read_sheet(stream, limits, SheetLayout.from_fields(fields))
 
 
-def rows_of(data: str | bytes, limits: SheetLimits = LIMITS) -> list[SheetRow]:
-    return list(open_sheet(data, limits))
+def rows_of(data: str | bytes, limits: SheetLimits = LIMITS, **fields: str) -> list[SheetRow]:
+    return list(open_sheet(data, limits, **fields))
 
 
-def only_row(data: str | bytes) -> SheetRow:
-    (row,) = rows_of(data)
+def only_row(data: str | bytes, **fields: str) -> SheetRow:
+    (row,) = rows_of(data, **fields)
     return row
 
 
-def refusal_of(data: str | bytes, limits: SheetLimits = LIMITS) -> SheetError:
+def form_of(header: Sequence[str], *, byte_order_mark: bool = False, is_gzip: bool = False, **fields: str) -> SheetForm:
+    """What a CSV is apart from its rows; its first three columns are those that are read."""
+    layout = SheetLayout.from_fields(fields)
+    columns = FoundColumns(DEFAULT_COLUMNS, 0, 1, (2,))
+    return SheetForm(tuple(header), columns, layout, has_byte_order_mark=byte_order_mark, is_gzip=is_gzip)
+
+
+def refusal_of(data: str | bytes, limits: SheetLimits = LIMITS, **fields: str) -> SheetError:
     """Check the file and return why it is refused, which the streaming reader must agree with."""
     body = data.encode() if isinstance(data, str) else data
     try:
-        check_sheet(lambda: io.BytesIO(body), limits)
+        check_sheet(lambda: io.BytesIO(body), limits, SheetLayout.from_fields(fields))
     except SheetError as error:
         return error
     raise AssertionError("The file was accepted.")

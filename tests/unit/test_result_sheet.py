@@ -11,6 +11,7 @@ from imagejobs.errors import RowError
 from imagejobs.limits import SheetLimits
 from imagejobs.result_sheet import RESULT_COLUMNS, ImageOutcome, neutralize_formula, write_result
 from imagejobs.sheet import SheetRow, read_sheet
+from tests.unit.sheet_helpers import form_of
 
 HEADER = ("S. No.", "Product Name", "Input Image Urls")
 FULL_WIDTH_SIGNS = "\uff1d\uff0b\uff0d\uff20"
@@ -36,7 +37,7 @@ def parse(chunks):
 
 
 def result_of(row, *outcomes, header=HEADER):
-    first, second = parse(write_result(header, [(row, outcomes)], byte_order_mark=False))
+    first, second = parse(write_result(form_of(header), [(row, outcomes)]))
     assert first == [*header, *RESULT_COLUMNS]
     return second
 
@@ -47,7 +48,7 @@ def test_bytes_of_a_whole_file():
         (row_of("2", "", "u"), [failed("It is not an image.")]),
     ]
 
-    assert b"".join(write_result(HEADER, rows, byte_order_mark=False)).decode() == (
+    assert b"".join(write_result(form_of(HEADER), rows)).decode() == (
         "S. No.,Product Name,Input Image Urls,Output Image Urls,Status,Error,Bytes Before,Bytes After,Images Reused\r\n"
         '1,"Chair, red",u,"https://images.example.com/a,https://images.example.com/b",COMPLETED,,300,150,1\r\n'
         "2,,u,,FAILED,It is not an image.,,,0\r\n"
@@ -56,7 +57,7 @@ def test_bytes_of_a_whole_file():
 
 @pytest.mark.parametrize("mark", [True, False])
 def test_byte_order_mark_is_kept_and_not_added(mark):
-    data = b"".join(write_result(HEADER, [], byte_order_mark=mark))
+    data = b"".join(write_result(form_of(HEADER, byte_order_mark=mark), []))
 
     assert data.startswith(b"\xef\xbb\xbfS. No." if mark else b"S. No.")
 
@@ -148,7 +149,7 @@ def test_numbers_and_other_text_stay_as_they_are(cell):
 
 
 def test_header_extra_cells_and_errors_are_neutralized_too():
-    data = write_result(("=A", "b"), [(row_of("@x", "-1", "=y"), [failed("-x")])], byte_order_mark=False)
+    data = write_result(form_of(("=A", "b")), [(row_of("@x", "-1", "=y"), [failed("-x")])])
 
     assert parse(data) == [
         ["'=A", "b", *RESULT_COLUMNS],
@@ -169,7 +170,7 @@ def test_neutralizing_takes_linear_time(cell):
 def test_users_cells_come_back_but_for_the_apostrophe(header, rows):
     sheet_rows = [(row_of(*cells), [completed("a")]) for cells in rows]
 
-    first, *others = parse(write_result(header, sheet_rows, byte_order_mark=True))
+    first, *others = parse(write_result(form_of(header, byte_order_mark=True), sheet_rows))
 
     width = len(header)
     assert first == [*map(neutralize_formula, header), *RESULT_COLUMNS]
@@ -211,7 +212,7 @@ def test_output_comes_in_chunks_as_the_rows_are_read():
             taken.append(number)
             yield row_of(str(number), "Chair", "u"), [completed("a")]
 
-    chunks = write_result(HEADER, rows(), byte_order_mark=False)
+    chunks = write_result(form_of(HEADER), rows())
 
     assert 65_536 <= len(next(chunks)) < 66_000
     assert len(taken) < 2_000
@@ -225,7 +226,7 @@ def test_what_was_read_is_written_back_with_its_rows_in_order():
     )
     sheet = read_sheet(io.BytesIO(data.encode()), SheetLimits(max_rows=1_000, max_bytes=100_000))
 
-    written = parse(write_result(sheet.header, ((row, [completed("a")] * 2) for row in sheet), byte_order_mark=False))
+    written = parse(write_result(sheet.form, ((row, [completed("a")] * 2) for row in sheet)))
 
     assert [cells[:4] for cells in written] == parse([data.encode()])
     assert {cells[5] for cells in written[1:]} == {"COMPLETED"}

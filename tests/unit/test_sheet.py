@@ -12,8 +12,8 @@ def test_reads_the_header_and_the_rows_in_order():
 
     first, second = sheet
 
-    assert sheet.header == ("S. No.", "Product Name", "Input Image Urls")
-    assert not sheet.has_byte_order_mark
+    assert sheet.form.header == ("S. No.", "Product Name", "Input Image Urls")
+    assert not sheet.form.has_byte_order_mark
     assert (first.row_number, first.line_number) == (1, 2)
     assert first.cells == ("1", "Chair", "https://example.com/a.jpg")
     assert (first.serial_number, first.product_name) == ("1", "Chair")
@@ -36,7 +36,7 @@ def test_header_may_differ_in_case_and_white_space(header):
 
     (row,) = sheet
 
-    assert sheet.header[0] == header.split(",")[0]
+    assert sheet.form.header[0] == header.split(",")[0]
     assert row.image_urls == ("https://example.com/a.jpg",)
 
 
@@ -45,7 +45,7 @@ def test_columns_may_stand_in_any_order_and_extra_ones_are_kept():
 
     (row,) = sheet
 
-    assert sheet.header == ("Notes", "Input Image Urls", "S. No.", "Price", "Product Name")
+    assert sheet.form.header == ("Notes", "Input Image Urls", "S. No.", "Price", "Product Name")
     assert row.cells == ("new", "https://example.com/a.jpg", "7", "-5", "Chair")
     assert (row.serial_number, row.product_name) == ("7", "Chair")
     assert row.image_urls == ("https://example.com/a.jpg",)

@@ -14,8 +14,8 @@ def test_byte_order_mark_is_accepted_and_remembered(header):
 
     (row,) = sheet
 
-    assert sheet.has_byte_order_mark
-    assert sheet.header[0] == "S. No."
+    assert sheet.form.has_byte_order_mark
+    assert sheet.form.header[0] == "S. No."
     assert row.serial_number == "1"
 
 

@@ -28,7 +28,7 @@ def read_all(stream):
         rows = [(row.line_number, row.cells, row.image_urls, row.error and row.error.message) for row in sheet]
     except SheetError as error:
         return type(error), error.message, error.line_number
-    return sheet.header, sheet.has_byte_order_mark, rows
+    return sheet.form.header, sheet.form.has_byte_order_mark, rows
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
@@ -69,7 +69,7 @@ def test_what_csv_writes_is_read_back_with_its_lines(cells, line_end):
 
     sheet = open_sheet(text.getvalue())
 
-    assert sheet.header == tuple(COLUMNS)
+    assert sheet.form.header == tuple(COLUMNS)
     assert [(row.line_number, row.cells) for row in sheet] == list(zip(lines[1:], cells, strict=True))
 
 
@@ -98,7 +98,7 @@ def test_csv_spectrum_is_read_as_its_json_says(path):
     required = dict(zip(COLUMNS, ("1", "Chair", "https://example.com/a.jpg"), strict=True))
 
     sheet = open_sheet(beside(path.read_bytes(), required))
-    found = [dict(zip(sheet.header, row.cells, strict=True)) for row in sheet]
+    found = [dict(zip(sheet.form.header, row.cells, strict=True)) for row in sheet]
 
     for record in [*found, *records]:
         # The collection's CSV and JSON hold different numbers here.

@@ -84,6 +84,28 @@ class Totals(TypedDict):
     """Of completed images."""
 
 
+class SheetColumns(TypedDict):
+    """The columns that are read, by their names in the header."""
+
+    id: str
+    """Of what the rows of one product share."""
+    name: str
+    """Of the product's name."""
+    urls: list[str]
+    """Of those with image URLs."""
+
+
+class Sheet(TypedDict):
+    """What was found in a CSV."""
+
+    columns: SheetColumns
+    """The columns that are read."""
+    column_separator: Literal["comma", "semicolon", "tab"]
+    """What stands between two columns."""
+    url_separators: list[Literal[",", "|", ";", "\n"]]
+    """What stands between URLs within its cells; empty when no cell has two."""
+
+
 class Job(Totals):
     """How far the job is."""
 
@@ -102,8 +124,12 @@ class Job(Totals):
     """Why the job as a whole failed."""
     generation: FromOne
     """1, and one more with each retry."""
+    sheet: Sheet | None
+    """What was found in the CSV; null until all of its rows are read."""
     result_url: Url | None
     """Where the finished CSV is had with the token; null while there is none."""
+    failures_url: Url | None
+    """Where the rows that failed are had with the token; null while there are none."""
     report_url: Url | None
     """Where the report is had with the token; null while there is none, which is until soon after the job has ended."""
 
@@ -133,6 +159,8 @@ class Image(TypedDict):
     """The sheet's row that names it, from 1, the header not counted."""
     position: FromOne
     """Which of the row's images it is, from 1."""
+    serial_number: str | None
+    """The id in its row; null of images older than this field."""
     product_name: str
     """The row's."""
     source_url: str

@@ -17,6 +17,7 @@ UPLOAD_PREFIX = "uploads/"
 DROP_PREFIX = "drop/"
 IMAGE_PREFIX = "images/"
 RESULT_PREFIX = "results/"
+CORRECTION_PREFIX = "corrections/"
 WEBHOOK_PREFIX = "webhooks/"
 REPORT_PREFIX = "reports/"
 

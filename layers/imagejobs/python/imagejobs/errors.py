@@ -7,6 +7,7 @@
     │   ├── OptionInvalid             400  a form field or metadata option that cannot be used
     │   ├── RequestIdInvalid          400
     │   ├── JobNotFound               404  unknown, or another caller's
+    │   ├── NoFailures                404  none of the job's rows failed
     │   ├── ResultNotReady            409
     │   ├── ReportNotReady            404  `retry_after_seconds`
     │   ├── JobNotEnded               409  asked for what only an ended job can have
@@ -90,6 +91,13 @@ class JobNotFound(RequestError):
     """No such job, or it belongs to another caller."""
 
     code = "job_not_found"
+    http_status = 404
+
+
+class NoFailures(RequestError):
+    """The job has no CSV of rows that failed, or not yet."""
+
+    code = "no_failures"
     http_status = 404
 
 

@@ -11,7 +11,15 @@ from uuid import UUID, uuid5
 
 from psycopg2.extras import Json
 
-from imagejobs.bucket import DROP_PREFIX, IMAGE_PREFIX, UPLOAD_PREFIX, Bucket, ObjectVersion
+from imagejobs.bucket import (
+    CORRECTION_PREFIX,
+    DROP_PREFIX,
+    IMAGE_PREFIX,
+    RESULT_PREFIX,
+    UPLOAD_PREFIX,
+    Bucket,
+    ObjectVersion,
+)
 from imagejobs.database import Database, Row, Transaction
 from imagejobs.errors import JobNotFound
 from imagejobs.metrics import Metric, emit
@@ -40,6 +48,7 @@ class Drop:
         source: Its version: the same version is the same job.
         owner: The caller that dropped files belong to.
         options: How to compress, as fields.
+        layout: What it looks like, as fields.
         webhook_url: Where the job reports, if anywhere.
         daily_images: Images a day that the owner may have.
     """
@@ -47,6 +56,7 @@ class Drop:
     source: ObjectVersion
     owner: str
     options: Mapping[str, str]
+    layout: Mapping[str, str]
     webhook_url: str | None
     daily_images: int | None = None
 
@@ -84,6 +94,7 @@ def insert_drop(database: Database, bucket: Bucket, drop: Drop) -> UUID:
         "source_key": drop.source.key,
         "source_version": drop.source.version,
         "options": Json(dict(drop.options)),
+        "layout": Json(dict(drop.layout)),
         "webhook_url": drop.webhook_url,
         "idempotency_key": None,
         "upload_sha256": None,
@@ -121,6 +132,7 @@ def refuse_in(refusal: Mapping[str, Any], transaction: Transaction) -> bool:
     if not transaction.execute("refuse_sheet", refusal):
         return False
     transaction.execute("delete_refused_images", refusal)
+    transaction.execute("delete_refused_row_errors", refusal)
     return True
 
 
@@ -155,6 +167,22 @@ def _dropped_request_id(bucket_name: str, source: ObjectVersion) -> UUID:
     return uuid5(DROP_NAMESPACE, f"{bucket_name}/{source.key}?{source.version}")
 
 
+def result_key(source_key: str) -> str:
+    """Where the finished CSV of a sheet lies, but for a gzip's ending; what else comes of it has longer names."""
+    prefix = DROP_PREFIX if source_key.startswith(DROP_PREFIX) else UPLOAD_PREFIX
+    return f"{RESULT_PREFIX}{source_key.removeprefix(prefix)}"
+
+
+def failures_key(source_key: str) -> str:
+    """Where the rows of a sheet that failed lie."""
+    return f"{result_key(source_key)}.failures.csv"
+
+
+def corrections_key(request_id: UUID) -> str:
+    """Where the corrected rows of a job lie."""
+    return f"{CORRECTION_PREFIX}{request_id}.json"
+
+
 def image_key(image: Mapping[str, Any], body: bytes, extension: str) -> str:
     """Where a compressed image lies: made of ids and content, so that a repeat writes the same object again."""
     digest = hashlib.sha256(body).hexdigest()[:16]
@@ -183,7 +211,9 @@ def job_document(job: Mapping[str, Any], base_url: str) -> "Job":
         "error_message": job["error_message"],
         "generation": job["generation"],
         **totals(job),
+        "sheet": job["sheet_found"],
         "result_url": result_url(base_url, job),
+        "failures_url": f"{base_url}/job/{job['request_id']}/failures.csv" if job["failures_version"] else None,
         "report_url": report_url(base_url, job),
     }
 

@@ -1,12 +1,9 @@
 """Steps `api`, `fan_out` and `compress`: how a job's images are to be compressed, as form fields say it."""
 
-import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, fields
 
-from imagejobs import errors
-from imagejobs.fields import Choice, Matching, TextReader, WholeNumber, YesOrNo
+from imagejobs.fields import Choice, Matching, WholeNumber, YesOrNo
+from imagejobs.form_fields import FormFields, option
 
 FORMATS = ("keep", "jpeg", "webp", "avif", "auto")
 EFFORTS = ("normal", "max")
@@ -18,13 +15,8 @@ _COLOUR = Matching(
 )
 
 
-def _option(default: object, read: TextReader, *, codes: bool = True) -> Any:  # noqa: ANN401 as `field` itself
-    """`codes`: whether the bytes of an image depend on it."""
-    return field(default=default, metadata={"read": read, "codes": codes})
-
-
 @dataclass(frozen=True, slots=True)
-class CompressionOptions:
+class CompressionOptions(FormFields):
     """How to compress; the API's description shows these words to its users.
 
     Args:
@@ -50,59 +42,17 @@ class CompressionOptions:
         OptionInvalid: A value is out of its range.
     """
 
-    quality: int = _option(80, WholeNumber(1, 100))
-    format: str = _option("keep", Choice(FORMATS))
-    effort: str = _option("normal", Choice(EFFORTS))
-    max_width: int | None = _option(None, WholeNumber(1, MAX_SIDE_PIXELS))
-    max_height: int | None = _option(None, WholeNumber(1, MAX_SIDE_PIXELS))
-    background: str = _option("ffffff", _COLOUR)
-    keep_metadata: bool = _option(False, YesOrNo())  # noqa: FBT003 a default
-    keep_wide_gamut: bool = _option(False, YesOrNo())  # noqa: FBT003 a default
-    min_quality: int | None = _option(None, WholeNumber(1, 100))
-    reuse: bool = _option(True, YesOrNo(), codes=False)  # noqa: FBT003 a default
-
-    def __post_init__(self) -> None:
-        for name, value in self.to_fields().items():
-            _read(name, value)
-
-    @classmethod
-    def from_fields(cls, fields: Mapping[str, str]) -> Self:
-        """Read options from form fields or object metadata.
-
-        Args:
-            fields: Option names and their values, all text.
-
-        Raises:
-            OptionInvalid: An unknown name, or a value that is not allowed.
-        """
-        known = [each.name for each in dataclasses.fields(cls)]
-        for name in fields:
-            if name not in known:
-                raise errors.OptionInvalid(f"Unknown option {name[:40]!r}. The options are: {', '.join(known)}.")
-        return cls(**{name: _read(name, text.strip()) for name, text in fields.items()})
-
-    @classmethod
-    def names(cls) -> frozenset[str]:
-        """The names of all options."""
-        return frozenset(each.name for each in dataclasses.fields(cls))
-
-    def to_fields(self) -> dict[str, str]:
-        """Return what `from_fields` reads back, without the defaults."""
-        values = {each.name: (getattr(self, each.name), each.default) for each in dataclasses.fields(self)}
-        return {name: _as_text(value) for name, (value, default) in values.items() if value != default}
+    quality: int = option(80, WholeNumber(1, 100))
+    format: str = option("keep", Choice(FORMATS))
+    effort: str = option("normal", Choice(EFFORTS))
+    max_width: int | None = option(None, WholeNumber(1, MAX_SIDE_PIXELS))
+    max_height: int | None = option(None, WholeNumber(1, MAX_SIDE_PIXELS))
+    background: str = option("ffffff", _COLOUR)
+    keep_metadata: bool = option(False, YesOrNo())  # noqa: FBT003 a default
+    keep_wide_gamut: bool = option(False, YesOrNo())  # noqa: FBT003 a default
+    min_quality: int | None = option(None, WholeNumber(1, 100))
+    reuse: bool = option(True, YesOrNo(), codes=False)  # noqa: FBT003 a default
 
 
-CODING_OPTIONS = frozenset(each.name for each in dataclasses.fields(CompressionOptions) if each.metadata["codes"])
+CODING_OPTIONS = frozenset(each.name for each in fields(CompressionOptions) if each.metadata.get("codes", True))
 """Those on which the bytes of an image depend."""
-
-
-def _read(name: str, text: str) -> Any:  # noqa: ANN401 each option's own type
-    (option,) = (each for each in dataclasses.fields(CompressionOptions) if each.name == name)
-    try:
-        return option.metadata["read"](text)
-    except ValueError as error:
-        raise errors.OptionInvalid(f"Option {name!r} is {text[:40]!r}; {error}.") from None
-
-
-def _as_text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -3,12 +3,19 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO
 
-from imagejobs.sheet import SheetRow
+from imagejobs.gzip_stream import packed
+from imagejobs.sheet import SheetForm, SheetRow
+from imagejobs.url_cell import with_urls
 
 RESULT_COLUMNS = ("Output Image Urls", "Status", "Error", "Bytes Before", "Bytes After", "Images Reused")
+
+FAILURE_COLUMNS = ("Row", "Error")
+"""Right of the user's own columns; the first names the row when the file comes back corrected."""
 
 _CHUNK_CHARACTERS = 65_536
 
@@ -35,33 +42,114 @@ class ImageOutcome:
     is_reused: bool = False
 
 
-def write_result(
-    header: Sequence[str],
-    rows: Iterable[tuple[SheetRow, Sequence[ImageOutcome]]],
-    *,
-    byte_order_mark: bool,
-) -> Iterator[bytes]:
-    """Yield the finished CSV in UTF-8, line ends CRLF (RFC 4180), in chunks of about 64 KiB.
+Result = tuple[SheetRow, Sequence[ImageOutcome]]
+"""A row with its images' outcomes in the order of its URLs; with none if it has an error."""
 
-    The new columns stand right of the header's. A row with too few cells is filled up with empty ones, and
-    the cells that a row has too many come after the new columns, so that those are always under their names
-    and no cell is lost.
 
-    Every header and cell that a spreadsheet would run as a formula gets a leading apostrophe
-    (`neutralize_formula`).
+def write_result(form: SheetForm, rows: Iterable[Result]) -> Iterator[bytes]:
+    """Yield the finished CSV in UTF-8, line ends CRLF (RFC 4180), in chunks of some 64 KiB; packed if the user's was.
+
+    Where the layout appends, the new columns stand right of the header's. A row with too few cells is filled up with
+    empty ones, and the cells that a row has too many come after the new columns, so that those are always under their
+    names and no cell is lost. Where it replaces, each URL whose image is completed gives its place to the new one, and
+    nothing else changes.
+
+    Every header and cell that a spreadsheet would run as a formula gets a leading apostrophe (`neutralize_formula`),
+    the user's own only where the layout does not keep them.
 
     Args:
-        header: The user's column names, as in the file.
-        rows: Each row with its images' outcomes in the order of its URLs; none for a row with an error.
-        byte_order_mark: Whether to begin with the UTF-8 byte order mark, as the user's own file did.
+        form: Of the user's CSV.
+        rows: All of its rows.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    if byte_order_mark:
-        buffer.write("\ufeff")
-    writer.writerow(map(neutralize_formula, (*header, *RESULT_COLUMNS)))
+    lines = _replaced(form, rows) if form.layout.replaces else _appended(form, rows)
+    chunks = _written(form, lines)
+    return packed(chunks) if form.is_gzip else chunks
+
+
+def _appended(form: SheetForm, rows: Iterable[Result]) -> Iterator[Iterable[str]]:
+    users, width = _users_cells(form), len(form.header)
+    yield (*users(form.header), *RESULT_COLUMNS)
     for row, outcomes in rows:
-        writer.writerow(map(neutralize_formula, _result_cells(row, outcomes, len(header))))
+        yield (
+            *users(row.cells[:width]),
+            *[""] * (width - len(row.cells)),
+            *map(neutralize_formula, _result_cells(row, outcomes)),
+            *users(row.cells[width:]),
+        )
+
+
+def _replaced(form: SheetForm, rows: Iterable[Result]) -> Iterator[Iterable[str]]:
+    users = _users_cells(form)
+    yield users(form.header)
+    for row, outcomes in rows:
+        yield users(_with_outcomes(row, outcomes, form.columns.urls) if outcomes else row.cells)
+
+
+def _with_outcomes(row: SheetRow, outcomes: Sequence[ImageOutcome], places: Sequence[int]) -> list[str]:
+    now = iter([outcome.output_url or url for outcome, url in zip(outcomes, row.image_urls, strict=True)])
+    cells = list(row.cells)
+    for place in places:
+        cells[place] = with_urls(cells[place], now)
+    return cells
+
+
+def failure_header(form: SheetForm) -> list[str]:
+    """The header of the CSV of the rows that failed."""
+    return [*_users_cells(form)(form.header), *FAILURE_COLUMNS]
+
+
+class FailureSheet:
+    """The CSV of the rows that failed, for a person to correct: the user's own cells and form, and why they failed.
+
+    It is never packed. A row with too few cells is filled up with empty ones; those that it has too many come last.
+
+    Args:
+        form: Of the user's CSV.
+        file: Where it is written to.
+
+    Attributes:
+        rows: How many rows it has.
+    """
+
+    def __init__(self, form: SheetForm, file: BinaryIO) -> None:
+        self.rows = 0
+        self._users, self._width = _users_cells(form), len(form.header)
+        self._file = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        self._file.write("\ufeff" if form.has_byte_order_mark else "")
+        self._writer = csv.writer(self._file, delimiter=form.layout.separator, lineterminator="\r\n")
+        self._writer.writerow(failure_header(form))
+
+    def watch(self, rows: Iterable[Result]) -> Iterator[Result]:
+        """Pass all rows on, and write those that failed."""
+        for row, outcomes in rows:
+            error = row.error.message if row.error else _errors(outcomes)
+            if error:
+                self.rows += 1
+                self._writer.writerow(self._cells(row, error))
+            yield row, outcomes
+
+    def detach(self) -> None:
+        """Nothing more is written; the file stays open."""
+        self._file.detach()
+
+    def _cells(self, row: SheetRow, error: str) -> Iterator[str]:
+        yield from self._users(row.cells[: self._width])
+        yield from [""] * (self._width - len(row.cells))
+        yield from (str(row.row_number), neutralize_formula(error))
+        yield from self._users(row.cells[self._width :])
+
+
+def _users_cells(form: SheetForm) -> Callable[[Sequence[str]], Iterable[str]]:
+    return tuple if form.layout.keeps_cells else partial(map, neutralize_formula)
+
+
+def _written(form: SheetForm, lines: Iterable[Iterable[str]]) -> Iterator[bytes]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=form.layout.separator, lineterminator="\r\n")
+    if form.has_byte_order_mark:
+        buffer.write("\ufeff")
+    for line in lines:
+        writer.writerow(line)
         if buffer.tell() >= _CHUNK_CHARACTERS:
             yield _take(buffer)
     yield _take(buffer)
@@ -80,22 +168,26 @@ def neutralize_formula(cell: str) -> str:
     return cell
 
 
-def _result_cells(row: SheetRow, outcomes: Sequence[ImageOutcome], width: int) -> tuple[str, ...]:
+def without_apostrophe(cell: str) -> str:
+    """What `neutralize_formula` made this of; one that had the apostrophe before loses it, and gets it back there."""
+    return cell[1:] if cell.startswith("'") and neutralize_formula(cell[1:]) == cell else cell
+
+
+def _result_cells(row: SheetRow, outcomes: Sequence[ImageOutcome]) -> tuple[str, ...]:
     completed = [outcome for outcome in outcomes if outcome.error is None]
     return (
-        *row.cells[:width],
-        *[""] * (width - len(row.cells)),
         ",".join(outcome.output_url or "" for outcome in outcomes),
-        _status(len(completed), len(outcomes)),
+        _status(row, len(completed), len(outcomes)),
         row.error.message if row.error else _errors(outcomes),
         _sum([outcome.bytes_before for outcome in completed]),
         _sum([outcome.bytes_after for outcome in completed]),
         str(sum(outcome.is_reused for outcome in outcomes)) if outcomes else "",
-        *row.cells[width:],
     )
 
 
-def _status(completed: int, images: int) -> str:
+def _status(row: SheetRow, completed: int, images: int) -> str:
+    if not images and row.error is None:
+        return ""  # of a mapped sheet, and names no image
     if not completed:
         return "FAILED"
     return "COMPLETED" if completed == images else "PARTIAL"

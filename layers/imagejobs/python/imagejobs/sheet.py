@@ -6,19 +6,20 @@ exact: in UTF-8 the bytes of CR and LF never stand inside another character.
 
 import codecs
 import csv
-import re
-import string
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from types import MappingProxyType
 from typing import BinaryIO
 
 from imagejobs.errors import RowError, SheetError, SheetTooLarge
+from imagejobs.gzip_stream import Unpacked
 from imagejobs.limits import SheetLimits
-
-REQUIRED_COLUMNS = ("S. No.", "Product Name", "Input Image Urls")
+from imagejobs.sheet_layout import SEPARATORS, ColumnNames, SheetLayout, normalized
+from imagejobs.url_cell import URL_SEPARATORS, joints_of, urls_of
 
 MAX_CELL_CHARACTERS = 131_072
 """Longest cell that is read: the default of `csv.field_size_limit` in Python's standard library."""
@@ -31,15 +32,13 @@ MAX_IMAGES_PER_ROW = 200
 """A row is one message, and all of its images must be compressed within one invocation of `compress`."""
 
 _CHUNK_BYTES = 262_144
+_NONE: Mapping[int, Sequence[str]] = MappingProxyType({})
 
 # The limit is global to the process; it is set here so that no other module's choice moves ours.
 csv.field_size_limit(MAX_CELL_CHARACTERS)
 
-# URLs hold commas too, so only a comma before a scheme ends one. The possessive `*+` keeps the search linear.
-_BETWEEN_URLS = re.compile(r",\s*+(?=https?://)", re.IGNORECASE)
-_AROUND_URLS = "," + string.whitespace + "\u00a0"
-
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_ONE_OF_THEM = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 
 # UTF-32 before UTF-16: the little-endian mark of the first begins with that of the second.
 _BYTE_ORDER_MARKS = (
@@ -58,10 +57,10 @@ class SheetRow:
         row_number: Data row, from 1; blank lines are not rows.
         line_number: Line of the file on which the row starts, from 1.
         cells: The cells exactly as in the file.
-        serial_number: The cell under `S. No.` without white space around it; empty when the row has too few
-            or too many cells, since then nobody knows which cell is which.
-        product_name: The cell under `Product Name`, likewise.
-        image_urls: The URLs in the cell's order, repeated ones repeated; empty when there is an error.
+        serial_number: The id's cell without white space around it; empty when the row has too few or too many cells,
+            since then nobody knows which cell is which. In a mapped sheet, an empty one is that of the row above.
+        product_name: The name's cell, likewise; in a mapped sheet, an empty one is that of the row above with its id.
+        image_urls: The URLs in the order of columns and cells, repeated ones repeated; empty when there is an error.
         error: Why the row cannot be used, or None.
     """
 
@@ -74,6 +73,42 @@ class SheetRow:
     error: RowError | None
 
 
+@dataclass(frozen=True, slots=True)
+class FoundColumns:
+    """The columns that are read.
+
+    Attributes:
+        names: As the layout has them, columns of URLs that the header lacks left out.
+        id: Where that column stands in the header, from 0.
+        name: Likewise.
+        urls: Likewise, in the order of `names.urls`.
+    """
+
+    names: ColumnNames
+    id: int
+    name: int
+    urls: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SheetForm:
+    """What a CSV is, apart from its rows.
+
+    Attributes:
+        header: The column names as in the file.
+        columns: Those that are read.
+        layout: What it was read by.
+        has_byte_order_mark: Whether the file began with the UTF-8 byte order mark.
+        is_gzip: Whether it was packed.
+    """
+
+    header: tuple[str, ...]
+    columns: FoundColumns
+    layout: SheetLayout
+    has_byte_order_mark: bool
+    is_gzip: bool
+
+
 class Sheet:
     """A CSV whose header was read and whose rows are read as they are iterated over, once.
 
@@ -81,50 +116,115 @@ class Sheet:
     and SheetTooLarge where a limit is passed.
 
     Attributes:
-        header: The column names as in the file.
-        has_byte_order_mark: Whether the file began with the UTF-8 byte order mark.
+        form: The rest of it.
     """
 
-    def __init__(self, header: tuple[str, ...], rows: Iterator[SheetRow], *, has_byte_order_mark: bool) -> None:
-        self.header = header
-        self.has_byte_order_mark = has_byte_order_mark
+    def __init__(self, form: SheetForm, rows: Iterator[SheetRow]) -> None:
+        self.form = form
         self._rows = rows
 
     def __iter__(self) -> Iterator[SheetRow]:
         return self._rows
 
 
-def read_sheet(stream: BinaryIO, limits: SheetLimits) -> Sheet:
-    """Read the header of a CSV in UTF-8; the rows follow as the result is iterated over.
+def read_sheet(
+    stream: BinaryIO,
+    limits: SheetLimits,
+    layout: SheetLayout | None = None,
+    corrections: Mapping[int, Sequence[str]] = _NONE,
+) -> Sheet:
+    """Read the header of a CSV in UTF-8, or of a gzip of one; the rows follow as the result is iterated over.
 
     Args:
         stream: The file; only `read(size)` is called, and nothing is read ahead of the rows but one chunk.
-        limits: How large the file may be.
+        limits: How large the file may be, unpacked.
+        layout: What it looks like; None for a CSV of the service's own columns.
+        corrections: The cells of rows that are read in the place of the file's own, by their row numbers.
 
     Raises:
-        SheetError: The file has no header, or one without the required columns, or is not UTF-8.
+        SheetError: The file has no header, or one without the columns that are to be read, or is not UTF-8, or is a
+            gzip that cannot be unpacked.
         SheetTooLarge: A limit is passed before the header ends.
     """
-    raw_lines = _raw_lines(stream, limits.max_bytes)
-    first_line = next(raw_lines, b"")
-    _refuse_wide_encoding(first_line)
-    record = _OpenRecord()
-    lines = _text_lines(chain((first_line.removeprefix(codecs.BOM_UTF8),), raw_lines), record)
-    records = _records(lines, record)
-    line_number, header = next(records, (1, []))
-    columns = _find_columns(header, line_number, "".join(record.lines))
-    rows = _rows(records, columns, limits.max_rows)
-    return Sheet(tuple(header), rows, has_byte_order_mark=first_line.startswith(codecs.BOM_UTF8))
+    layout = layout or SheetLayout()
+    file = _File(stream, limits, layout)
+    line_number, header = next(file.records, (1, []))
+    columns = _find_columns(header, layout, line_number, "".join(file.record.lines))
+    form = SheetForm(tuple(header), columns, layout, has_byte_order_mark=file.has_byte_order_mark, is_gzip=file.is_gzip)
+    return Sheet(form, _rows(file.records, form, limits.max_rows, corrections))
 
 
-def check_sheet(open_sheet: Callable[[], BinaryIO], limits: SheetLimits) -> int:
-    """Check a whole CSV, its serial numbers included, with 8 bytes of memory a row.
+def read_records(stream: BinaryIO, limits: SheetLimits, layout: SheetLayout) -> Iterator[tuple[int, list[str]]]:
+    """Yield the records of any CSV, blank ones left out: the line on which each starts, and its cells.
+
+    Args:
+        stream: As for `read_sheet`.
+        limits: How large it may be.
+        layout: Of which the separator is used.
+
+    Raises:
+        SheetError, SheetTooLarge: As `read_sheet` and the iteration over its rows do.
+    """
+    for count, record in enumerate(_File(stream, limits, layout).records):
+        if count > limits.max_rows:
+            raise SheetTooLarge(f"The CSV has more than {limits.max_rows:,} rows.", record[0])
+        yield record
+
+
+class _File:
+    """A CSV as its records, read as they are asked for."""
+
+    def __init__(self, stream: BinaryIO, limits: SheetLimits, layout: SheetLayout) -> None:
+        unpacked = Unpacked(stream, _CHUNK_BYTES)
+        raw_lines = _raw_lines(unpacked, limits.max_bytes)
+        first_line = next(raw_lines, b"")
+        _refuse_wide_encoding(first_line)
+        self.is_gzip = unpacked.is_gzip
+        self.has_byte_order_mark = first_line.startswith(codecs.BOM_UTF8)
+        self.record = _OpenRecord()
+        lines = _text_lines(chain((first_line.removeprefix(codecs.BOM_UTF8),), raw_lines), self.record)
+        self.records = _records(lines, self.record, layout)
+
+
+class SeparatorsSeen:
+    """What stands between URLs within the cells of a sheet, gathered a row at a time.
+
+    Args:
+        form: The sheet's.
+    """
+
+    def __init__(self, form: SheetForm) -> None:
+        self._places = form.columns.urls
+        self._seen: set[str] = set()
+
+    def add(self, row: SheetRow) -> None:
+        """Look at one row."""
+        if len(row.image_urls) > 1:  # else nothing stands between
+            for place in self._places:
+                self._seen.update(*joints_of(row.cells[place]))
+
+    def found(self) -> list[str]:
+        """Those of `URL_SEPARATORS` that there are; none when no cell had two URLs."""
+        return [separator for separator in URL_SEPARATORS if separator in self._seen]
+
+
+def check_sheet(
+    open_sheet: Callable[[], BinaryIO],
+    limits: SheetLimits,
+    layout: SheetLayout | None = None,
+    corrections: Mapping[int, Sequence[str]] = _NONE,
+    watch: Callable[[SheetRow], object] = lambda _row: None,
+) -> int:
+    """Check a whole CSV, with 8 bytes of memory a row; serial numbers included, but for a mapped one.
 
     Rows that cannot be used alone are no reason to refuse the file.
 
     Args:
         open_sheet: Opens the file at its beginning; called again when a serial number may be repeated.
-        limits: How large the file may be.
+        limits: How large the file may be, unpacked.
+        layout: As for `read_sheet`.
+        corrections: Likewise.
+        watch: Called once with every row.
 
     Returns:
         The number of images that its rows name.
@@ -139,13 +239,15 @@ def check_sheet(open_sheet: Callable[[], BinaryIO], limits: SheetLimits) -> int:
         nonlocal images
         for row in rows:
             images += len(row.image_urls)
-            yield row.serial_number
+            watch(row)
+            yield "" if row_ids_repeat else row.serial_number
 
+    row_ids_repeat = layout is not None and layout.is_mapped
     with open_sheet() as stream:
-        repeated = _repeated_hashes(serial_numbers(read_sheet(stream, limits)))
+        repeated = _repeated_hashes(serial_numbers(read_sheet(stream, limits, layout, corrections)))
     if repeated:
         with open_sheet() as stream:
-            _refuse_duplicates(read_sheet(stream, limits), repeated)
+            _refuse_duplicates(read_sheet(stream, limits, layout, corrections), repeated)
     return images
 
 
@@ -187,16 +289,6 @@ def _duplicate_serial_number(serial: str, first_line: int, second_line: int) -> 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Where the required columns stand, from 0, and how many columns the header has."""
-
-    serial_number: int
-    product_name: int
-    image_urls: int
-    count: int
-
-
 class _OpenRecord:
     """The lines of the record that csv.reader has not finished yet, which its own errors do not tell."""
 
@@ -222,7 +314,7 @@ class _OpenRecord:
         return 0
 
 
-def _raw_lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+def _raw_lines(stream: Unpacked, max_bytes: int) -> Iterator[bytes]:
     """Cut at CR, LF and CRLF only; a line over MAX_ROW_BYTES may come in pieces, the first one over it."""
     size_bytes = 0
     rest = b""
@@ -249,9 +341,9 @@ def _text_lines(raw_lines: Iterable[bytes], record: _OpenRecord) -> Iterator[str
     record.at_end_of_file = True
 
 
-def _records(lines: Iterator[str], record: _OpenRecord) -> Iterator[tuple[int, list[str]]]:
+def _records(lines: Iterator[str], record: _OpenRecord, layout: SheetLayout) -> Iterator[tuple[int, list[str]]]:
     """Yield each record that is not blank with the line on which it starts."""
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, delimiter=layout.separator, strict=True)
     line_number = 1
     try:
         for cells in reader:
@@ -260,101 +352,152 @@ def _records(lines: Iterator[str], record: _OpenRecord) -> Iterator[tuple[int, l
             line_number = reader.line_num + 1
             record.clear()
     except csv.Error as error:
-        raise _csv_error(error, line_number, record) from error
+        raise _csv_error(error, line_number, record, layout) from error
 
 
-def _rows(records: Iterator[tuple[int, list[str]]], columns: _Columns, max_rows: int) -> Iterator[SheetRow]:
+def _rows(
+    records: Iterator[tuple[int, list[str]]],
+    form: SheetForm,
+    max_rows: int,
+    corrections: Mapping[int, Sequence[str]],
+) -> Iterator[SheetRow]:
     row_number = 0
-    for row_number, (line_number, cells) in enumerate(records, 1):
+    read_row = _MappedRows(form).read if form.layout.is_mapped else partial(_read_row, form)
+    for row_number, (line_number, cells_of_file) in enumerate(records, 1):
+        cells = list(corrections[row_number]) if row_number in corrections else cells_of_file
         if row_number > max_rows:
             raise SheetTooLarge(f"The CSV has more than {max_rows:,} rows. Split it into smaller files.", line_number)
-        yield _read_row(row_number, line_number, cells, columns)
+        if len(cells) != len(form.header):
+            error = _cell_count_error(row_number, line_number, len(cells), form)
+            yield SheetRow(row_number, line_number, tuple(cells), "", "", (), error)
+        else:
+            yield read_row(row_number, line_number, cells)
     if not row_number:
         raise SheetError("The CSV has a header but no rows. Add one row for each product.")
 
 
-def _read_row(row_number: int, line_number: int, cells: list[str], columns: _Columns) -> SheetRow:
-    if len(cells) != columns.count:
-        count_error = _cell_count_error(row_number, line_number, len(cells), columns.count)
-        return SheetRow(row_number, line_number, tuple(cells), "", "", (), count_error)
-    serial_number = cells[columns.serial_number].strip()
-    product_name = cells[columns.product_name].strip()
-    image_urls = _split_urls(cells[columns.image_urls])
+def _read_row(form: SheetForm, row_number: int, line_number: int, cells: list[str]) -> SheetRow:
+    columns = form.columns
+    serial_number, product_name = cells[columns.id].strip(), cells[columns.name].strip()
+    image_urls = _image_urls(cells, columns)
     error = None
     if not (serial_number and 0 < len(image_urls) <= MAX_IMAGES_PER_ROW):
-        error = _row_error(f"Row {row_number} (line {line_number})", serial_number, len(image_urls))
+        error = _row_error(f"Row {row_number} (line {line_number})", serial_number, len(image_urls), columns.names)
         image_urls = ()
     return SheetRow(row_number, line_number, tuple(cells), serial_number, product_name, image_urls, error)
 
 
-def _split_urls(cell: str) -> tuple[str, ...]:
-    urls = [url.strip(_AROUND_URLS) for url in _BETWEEN_URLS.split(cell)]
-    return tuple([url for url in urls if url])
+class _MappedRows:
+    """Reads rows of a mapped sheet, where a product may have several, and only the first need say its id and name.
+
+    What is wrong with a row never depends on another one: a corrected row must not mend or break those below.
+    """
+
+    def __init__(self, form: SheetForm) -> None:
+        self._columns = form.columns
+        self._serial_number = self._product_name = ""
+
+    def read(self, row_number: int, line_number: int, cells: list[str]) -> SheetRow:
+        self._follow(cells[self._columns.id].strip(), cells[self._columns.name].strip())
+        image_urls, error = _image_urls(cells, self._columns), None
+        if len(image_urls) > MAX_IMAGES_PER_ROW:
+            error = _too_many_images(f"Row {row_number} (line {line_number})", len(image_urls))
+            image_urls = ()
+        return SheetRow(
+            row_number, line_number, tuple(cells), self._serial_number, self._product_name, image_urls, error
+        )
+
+    def _follow(self, serial_number: str, product_name: str) -> None:
+        if serial_number and serial_number != self._serial_number:
+            self._serial_number, self._product_name = serial_number, product_name
+        self._product_name = product_name or self._product_name
 
 
-def _row_error(row: str, serial_number: str, image_count: int) -> RowError:
+def _image_urls(cells: Sequence[str], columns: FoundColumns) -> tuple[str, ...]:
+    if len(columns.urls) == 1:
+        return tuple(urls_of(cells[columns.urls[0]]))
+    return tuple([url for place in columns.urls for url in urls_of(cells[place])])
+
+
+def _row_error(row: str, serial_number: str, image_count: int, columns: ColumnNames) -> RowError:
     if not serial_number:
-        return RowError(f'{row} has no serial number. Fill in its "{REQUIRED_COLUMNS[0]}" cell.')
+        return RowError(f'{row} has no serial number. Fill in its "{columns.id}" cell.')
     if not image_count:
-        return RowError(f'{row} names no image. Put at least one URL into its "{REQUIRED_COLUMNS[2]}" cell.')
+        return RowError(f'{row} names no image. Put at least one URL into its "{columns.urls[0]}" cell.')
+    return _too_many_images(row, image_count)
+
+
+def _too_many_images(row: str, image_count: int) -> RowError:
     return RowError(
-        f"{row} names {image_count:,} images, and a row may name {MAX_IMAGES_PER_ROW}. "
-        "Spread them over several rows, each with its own serial number."
+        f"{row} names {image_count:,} images, and a row may name {MAX_IMAGES_PER_ROW}. Spread them over several rows."
     )
 
 
-def _cell_count_error(row_number: int, line_number: int, found: int, expected: int) -> RowError:
+def _cell_count_error(row_number: int, line_number: int, found: int, form: SheetForm) -> RowError:
+    expected = len(form.header)
     remedy = (
         "Add the cells that are missing."
         if found < expected
-        else "Put a cell that holds commas, such as one with several URLs, between double quotes."
+        else f"Put a cell that holds {_SEPARATOR_NAMES[form.layout.separator]}, such as one with several URLs, "
+        "between double quotes."
     )
     cells = "1 cell" if found == 1 else f"{found:,} cells"
     row = f"Row {row_number} (line {line_number})"
     return RowError(f"{row} has {cells}, the header has {expected:,}. {remedy}")
 
 
-def _find_columns(header: list[str], line_number: int, text: str) -> _Columns:
+def _find_columns(header: list[str], layout: SheetLayout, line_number: int, text: str) -> FoundColumns:
+    """Those of the set of names of which the header has most."""
+    found = Counter(map(normalized, header))
+    names = max(layout.headers(), key=lambda names: sum(normalized(name) in found for name in _all_names(names)))
+    if layout.may_lack_url_columns:
+        present = tuple(name for name in names.urls if normalized(name) in found)
+        names = ColumnNames(names.id, names.name, present or names.urls[:1])
+    wanted = _all_names(names)
     if not header:
-        raise SheetError(f"The CSV is empty. It needs a header with the columns {_listed(REQUIRED_COLUMNS)}.")
-    places = [_places(header, column) for column in REQUIRED_COLUMNS]
-    missing = [column for column, found in zip(REQUIRED_COLUMNS, places, strict=True) if not found]
+        raise SheetError(f"The CSV is empty. It needs a header with the columns {_listed(wanted)}.")
+    missing = [name for name in wanted if normalized(name) not in found]
     if missing:
-        _refuse_separator(text, line_number, len(REQUIRED_COLUMNS) - len(missing))
-        raise _missing_columns(missing, header, line_number)
-    for column, found in zip(REQUIRED_COLUMNS, places, strict=True):
-        if len(found) > 1:
-            raise _repeated_column(column, len(found), line_number)
-    serial_number, product_name, image_urls = (found[0] for found in places)
-    return _Columns(serial_number, product_name, image_urls, len(header))
+        _refuse_separator(text, line_number, layout, len(wanted) - len(missing))
+        raise _missing_columns(missing, header, line_number, wanted)
+    for name in wanted:
+        if found[normalized(name)] > 1:
+            raise _repeated_column(name, found[normalized(name)], line_number)
+    places = {normalized(name): place for place, name in enumerate(header)}
+    id_place, name_place, *url_places = (places[normalized(name)] for name in wanted)
+    return FoundColumns(names, id_place, name_place, tuple(url_places))
 
 
-def _places(header: list[str], column: str) -> list[int]:
-    return [place for place, name in enumerate(header) if _normalized(name) == _normalized(column)]
+def _all_names(names: ColumnNames) -> list[str]:
+    """Of a whole set, in the order id, name, URLs."""
+    return [name for name in (names.id, names.name, *names.urls) if name]
 
 
-def _normalized(name: str) -> str:
-    return "".join(name.split()).casefold()
-
-
-def _refuse_separator(text: str, line_number: int, found_with_commas: int) -> None:
+def _refuse_separator(text: str, line_number: int, layout: SheetLayout, found_names: int) -> None:
     """Tell the user of another separator when cutting the header there finds more of the columns."""
-    wanted = {_normalized(column) for column in REQUIRED_COLUMNS}
-    for separator, name in _SEPARATORS.items():
-        parts = Counter(_normalized(part.strip().strip('"')) for part in text.split(separator))
-        if len(wanted & parts.keys()) > found_with_commas:
+    names = {normalized(name) for names in layout.headers() for name in _all_names(names)}
+    for separator, plural in _SEPARATOR_NAMES.items():
+        parts = Counter(normalized(part.strip().strip('"')) for part in text.split(separator))
+        if separator != layout.separator and len(names & parts.keys()) > found_names:
             raise SheetError(
-                f"Line {line_number}: the columns are separated by {name}. "
-                "Save the file as CSV with commas between the columns.",
+                f"Line {line_number}: the columns are separated by {plural}. {_separator_remedy(separator, layout)}",
                 line_number,
             )
 
 
-def _missing_columns(missing: Sequence[str], header: Sequence[str], line_number: int) -> SheetError:
+def _separator_remedy(separator: str, layout: SheetLayout) -> str:
+    save = f"Save the file as CSV with {_SEPARATOR_NAMES[layout.separator]} between the columns."
+    options = [name for name, character in SEPARATORS.items() if character == separator]
+    return f"{save} Or send it with column_separator={options[0]}." if options else save
+
+
+def _missing_columns(
+    missing: Sequence[str], header: Sequence[str], line_number: int, wanted: Sequence[str]
+) -> SheetError:
     columns = "column" if len(missing) == 1 else "columns"
     return SheetError(
         f"Line {line_number}: the header lacks the {columns} {_listed(missing)}; it has {_listed(header)}. "
-        f"The first line must name the columns {_listed(REQUIRED_COLUMNS)}.",
+        f"The first line must name the columns {_listed(wanted)}; other names are said with the option columns.",
         line_number,
     )
 
@@ -380,7 +523,7 @@ def _shown(text: str, max_characters: int = 40) -> str:
     return f'"{words[:max_characters]}…"' if len(words) > max_characters else f'"{words}"'
 
 
-def _csv_error(error: csv.Error, line_number: int, record: _OpenRecord) -> SheetError:
+def _csv_error(error: csv.Error, line_number: int, record: _OpenRecord, layout: SheetLayout) -> SheetError:
     quote_line = line_number + record.quote_offset()
     if record.at_end_of_file:
         return SheetError(
@@ -391,12 +534,12 @@ def _csv_error(error: csv.Error, line_number: int, record: _OpenRecord) -> Sheet
     # csv.Error has no code of its own to tell its cases apart.
     if "field limit" in str(error):
         return _cell_too_long(quote_line, quoted='"' in record.lines[-1] or len(record.lines) > 1)
-    return _text_after_quote(line_number, line_number + len(record.lines) - 1, "".join(record.lines))
+    return _text_after_quote(line_number, line_number + len(record.lines) - 1, "".join(record.lines), layout)
 
 
-def _text_after_quote(first_line: int, last_line: int, text: str) -> SheetError:
-    _refuse_separator(text, last_line, 0)
-    remedy = "Put a comma there, or write a quote inside a quoted cell twice."
+def _text_after_quote(first_line: int, last_line: int, text: str, layout: SheetLayout) -> SheetError:
+    _refuse_separator(text, last_line, layout, 0)
+    remedy = f"Put {_ONE_OF_THEM[layout.separator]} there, or write a quote inside a quoted cell twice."
     if first_line != last_line:
         remedy += f" The row starts on line {first_line}: a quote of it may lack its closing one."
     return SheetError(f"Line {last_line}: text follows the quote that closes a cell. {remedy}", last_line)

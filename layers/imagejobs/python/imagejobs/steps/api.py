@@ -27,10 +27,12 @@ from imagejobs.errors import (
     RequestIdInvalid,
     SheetTooLarge,
 )
+from imagejobs.form_fields import refuse_unknown
 from imagejobs.jobs import timestamp
 from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
 from imagejobs.options import CompressionOptions
 from imagejobs.sheet import check_sheet
+from imagejobs.sheet_layout import SheetLayout
 from imagejobs.upload_form import UploadForm
 from imagejobs.usage import Allowance, reserve_images
 
@@ -70,7 +72,7 @@ def accept_upload(
         )
     file_sha256 = hashlib.sha256(form.file).hexdigest()
     job = _new_job(allowance.owner, form.fields, file_sha256, destinations, idempotency_key)
-    images = check_sheet(partial(BytesIO, form.file), SHEET_LIMITS)
+    images = check_sheet(partial(BytesIO, form.file), SHEET_LIMITS, SheetLayout.among(form.fields))
     database.transact(partial(_insert_job, job, allowance, images))
     if idempotency_key:
         job = _job_of_key(database, job)
@@ -139,13 +141,15 @@ def _new_job(
     webhook_url = fields.pop(WEBHOOK_URL_FIELD, "").strip() or None
     if webhook_url:
         check_url(webhook_url, destinations)
+    refuse_unknown(fields, CompressionOptions, SheetLayout)
     request_id = uuid4()
     return {
         "request_id": request_id,
         "owner": owner,
         "source_key": f"{UPLOAD_PREFIX}{request_id}.csv",
         "source_version": None,
-        "options": Json(CompressionOptions.from_fields(fields).to_fields()),
+        "options": Json(CompressionOptions.among(fields).to_fields()),
+        "layout": Json(SheetLayout.among(fields).to_fields()),
         "webhook_url": webhook_url,
         "idempotency_key": idempotency_key,
         "upload_sha256": _upload_sha256(form_fields, file_sha256) if idempotency_key else None,

@@ -70,7 +70,9 @@ class Undertaker:
         if request_id is None:
             return
         if source.key.startswith(DROP_PREFIX):
-            insert_drop(self.database, self.bucket, Drop(source, self.drop_owner, {}, self.default_webhook_url or None))
+            insert_drop(
+                self.database, self.bucket, Drop(source, self.drop_owner, {}, {}, self.default_webhook_url or None)
+            )
         else:
             self.database.execute("accept_source", {"request_id": request_id, "source_version": source.version})
         refuse_sheet(self.database, request_id, source.version, FILE_MESSAGE)

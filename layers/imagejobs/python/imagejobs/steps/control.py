@@ -19,6 +19,22 @@ from imagejobs.metrics import emit_images
 from imagejobs.queues import Queue
 from imagejobs.usage import reserve_images
 
+# Of images that are deleted, those that the job has counted, by its counters.
+GONE = (
+    "images_gone",
+    "completed_gone",
+    "unchanged_gone",
+    "reused_gone",
+    "bytes_before_gone",
+    "bytes_after_gone",
+    "rows_failed_gone",
+)
+UNCHANGED: Mapping[str, Any] = {
+    **dict.fromkeys((*GONE, "images_added", "rows_failed_added"), 0),
+    "corrections_version": None,
+    "corrections_sha256": None,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Control:
@@ -52,10 +68,14 @@ class Control:
             QuotaExceeded: More images failed than are left of the caller's day.
         """
         job = self.database.transact(partial(_retry, owner, request_id, daily_images))
+        self.ring(job)
+        return int(job["generation"])
+
+    def ring(self, job: Mapping[str, Any]) -> None:
+        """Have the present generation of a job done, if anything is left to do."""
         if job["finalizable_at"] is None:
             self.upload_queue.ring_file(ObjectVersion(job["source_key"], job["source_version"]))
-        self.finalizer.start_ready(self.database, [request_id])
-        return int(job["generation"])
+        self.finalizer.start_ready(self.database, [job["request_id"]])
 
     def cancel(self, owner: str, request_id: UUID) -> None:
         """Begin no more images of a job; those that are at work may end, and what is done is kept.
@@ -93,11 +113,32 @@ def _retry(owner: str, request_id: UUID, daily_images: int | None, transaction: 
         raise NothingToRetry("None of the job's rows was read; upload the corrected CSV as a new job.")
     if not job["images_failed"] and job["result_key"] and not job["cancelled_at"]:
         raise NothingToRetry("None of the job's images failed; see the finished CSV for rows that name no image.")
-    if daily_images is not None:
-        reserve_images(transaction, owner, daily_images, job["images_failed"])
-    transaction.execute("retry_images", {"request_id": request_id})
-    generation = {"request_id": request_id, "is_counted": daily_images is not None}
+    return begin_generation(transaction, job, daily_images, UNCHANGED)
+
+
+def begin_generation(
+    transaction: Transaction, job: Mapping[str, Any], daily_images: int | None, changed: Mapping[str, Any]
+) -> Row:
+    """Begin the next generation of an ended job, with all that is not completed to be done.
+
+    Args:
+        transaction: In which the job is locked.
+        job: As it is there.
+        daily_images: The caller's quota; None for no limit.
+        changed: What has come and gone of its images and rows, as `UNCHANGED` names it.
+
+    Raises:
+        QuotaExceeded: More is to be done than is left of the caller's day.
+    """
+    identity = {"request_id": job["request_id"]}
+    transaction.execute("retry_images", identity)
+    if changed is not UNCHANGED:
+        transaction.execute("mark_repeated_urls", identity)
+    generation = {**identity, **changed, "is_counted": daily_images is not None}
     (begun,) = transaction.fetch_all("begin_generation", generation)
+    if daily_images is not None:
+        to_do = begun["images_total"] - begun["images_completed"]
+        reserve_images(transaction, begun["owner"], daily_images, to_do)
     return begun
 
 

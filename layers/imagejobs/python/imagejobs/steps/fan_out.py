@@ -6,15 +6,16 @@ cursor in the job row: a repeated event, or the next invocation, goes on where t
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from io import StringIO
 from typing import Any, BinaryIO, cast
 from uuid import UUID, uuid4
 
 from aws_lambda_powertools import Logger
+from psycopg2.extras import Json
 
-from imagejobs.addresses import MAX_URL_CHARACTERS, check_url
+from imagejobs.addresses import check_url
 from imagejobs.bucket import DROP_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Transaction
 from imagejobs.destinations import Destinations
@@ -24,7 +25,9 @@ from imagejobs.jobs import Drop, insert_drop, refuse_sheet, ring_for_more, sheet
 from imagejobs.limits import SHEET_LIMITS, lease_seconds
 from imagejobs.options import CompressionOptions
 from imagejobs.queues import Queue, Row
-from imagejobs.sheet import SheetRow, check_sheet, read_sheet
+from imagejobs.sheet import SeparatorsSeen, SheetForm, SheetRow, check_sheet, read_sheet
+from imagejobs.sheet_layout import SheetLayout
+from imagejobs.staged_images import staged_images
 from imagejobs.usage import reserve_images
 
 logger = Logger(child=True)
@@ -33,10 +36,6 @@ WEBHOOK_METADATA = "webhook-url"
 
 STAGE_CHARACTERS = 1_000_000  # of COPY text in a transaction
 SEND_IMAGES = 1000
-# Text that is kept beside an image to tell it by; the whole of it is in the sheet.
-MAX_NAME_CHARACTERS = 500
-# A longer URL is refused by the fetcher all the same.
-MAX_SOURCE_URL_CHARACTERS = MAX_URL_CHARACTERS + 1
 # S3's keys have 1,024 bytes at most, and results/<name>.error.json is longer than drop/<name>.
 MAX_DROP_KEY_BYTES = 1000
 
@@ -128,13 +127,15 @@ class FanOut:
         metadata = self.bucket.metadata(source)
         webhook_url, refusal = self._webhook_url(metadata.get(WEBHOOK_METADATA))
         options: dict[str, str] = {}
-        try:
-            options = CompressionOptions.from_fields(_known_options(metadata)).to_fields()
+        layout: dict[str, str] = {}
+        try:  # other tools keep their own notes among the metadata
+            options = CompressionOptions.among(metadata).to_fields()
+            layout = SheetLayout.among(metadata).to_fields()
         except OptionInvalid as error:
             refusal = refusal or error.message
         if len(source.key.encode()) > MAX_DROP_KEY_BYTES:
             refusal = f"The object's key is longer than {MAX_DROP_KEY_BYTES:,} bytes; its result could not be named."
-        job = Drop(source, self.drop_owner, options, webhook_url, self.drop_daily_images)
+        job = Drop(source, self.drop_owner, options, layout, webhook_url, self.drop_daily_images)
         request_id = insert_drop(self.database, self.bucket, job)
         if refusal:
             refuse_sheet(self.database, request_id, source.version, refusal)
@@ -155,21 +156,22 @@ class FanOut:
         """Rows into Postgres, a chunk a transaction, from the cursor on."""
         if job["rows_total"] is not None:
             return
+        layout = SheetLayout.from_fields(job["layout"])
         if job["rows_staged"] == 0:
-            check_sheet(partial(self._open, source, lease), SHEET_LIMITS)
-        totals = {"rows_total": 0, "rows_failed": 0, "images_total": 0}
-        chunk = StringIO()
+            check_sheet(partial(self._open, source, lease), SHEET_LIMITS, layout)
         with self._open(source, lease) as stream:
-            for row in read_sheet(stream, SHEET_LIMITS):
-                totals["rows_total"] = row.row_number
-                totals["rows_failed"] += row.error is not None
-                totals["images_total"] += len(row.image_urls)
+            sheet = read_sheet(stream, SHEET_LIMITS, layout)
+            counts, separators, chunk = _Counts(), SeparatorsSeen(sheet.form), _Chunk(job["request_id"])
+            for row in sheet:
+                counts.add(row)
+                separators.add(row)
                 if row.row_number > job["rows_staged"]:
-                    chunk.writelines(_copy_lines(job["request_id"], row))
-                    if chunk.tell() > STAGE_CHARACTERS:
+                    chunk.add(row)
+                    if chunk.characters > STAGE_CHARACTERS:
                         self.database.transact(partial(_stage_chunk, job, row.row_number, chunk))
-                        chunk = StringIO()
+                        chunk = _Chunk(job["request_id"])
         lease.keep()
+        totals = {**asdict(counts), "sheet_found": Json(_found(sheet.form, separators))}
         self.database.transact(partial(_declare, job, totals, chunk))
 
     def _open(self, source: ObjectVersion, lease: "Lease") -> BinaryIO:
@@ -188,11 +190,6 @@ class FanOut:
     def _rows_to_send(self, job: Mapping[str, Any]) -> list[Row]:
         room = {"request_id": job["request_id"], "limit": SEND_IMAGES, "max_images_out": self.max_images_out}
         return [Row.from_record({**job, **found}) for found in self.database.fetch_all("list_rows_to_send", room)]
-
-
-def _known_options(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The options among an object's metadata; other tools keep their own notes there."""
-    return {name: value for name, value in metadata.items() if name in CompressionOptions.names()}
 
 
 class _OutOfTime(Exception):
@@ -270,20 +267,68 @@ class _Kept:
         self._stream.close()
 
 
+@dataclass
+class _Counts:
+    """The totals of the rows that were read."""
+
+    rows_total: int = 0
+    rows_failed: int = 0
+    images_total: int = 0
+
+    def add(self, row: SheetRow) -> None:
+        self.rows_total = row.row_number
+        self.rows_failed += row.error is not None
+        self.images_total += len(row.image_urls)
+
+
+class _Chunk:
+    """Rows as text for COPY: their images, and why some cannot be used."""
+
+    def __init__(self, request_id: UUID) -> None:
+        self._request_id = request_id
+        self._images, self._row_errors = StringIO(), StringIO()
+
+    @property
+    def characters(self) -> int:
+        return self._images.tell() + self._row_errors.tell()
+
+    def add(self, row: SheetRow) -> None:
+        self._images.writelines(_image_lines(self._request_id, row))
+        if row.error:
+            place = f"{self._request_id}\t{row.row_number}\t{row.line_number}"
+            self._row_errors.write(f"{place}\t{_copy_text(row.error.message)}\n")
+
+    def copy(self, transaction: Transaction) -> None:
+        """Safe to repeat, as a transaction is."""
+        transaction.copy("copy_images", StringIO(self._images.getvalue()))
+        if self._row_errors.tell():
+            transaction.copy("copy_row_errors", StringIO(self._row_errors.getvalue()))
+
+
+def _found(form: SheetForm, separators: SeparatorsSeen) -> dict[str, Any]:
+    """What the job's owner is told of its sheet."""
+    names = form.columns.names
+    columns = {"id": names.id, "name": names.name, "urls": list(names.urls)}
+    return {
+        "columns": columns,
+        "column_separator": form.layout.column_separator,
+        "url_separators": separators.found(),
+    }
+
+
 def _lease_of(job: Mapping[str, Any]) -> dict[str, Any]:
     return {"request_id": job["request_id"], "token": job["fan_out_token"]}
 
 
-def _stage_chunk(job: Mapping[str, Any], row_number: int, chunk: StringIO, transaction: Transaction) -> None:
+def _stage_chunk(job: Mapping[str, Any], row_number: int, chunk: _Chunk, transaction: Transaction) -> None:
     """One chunk, once: the cursor moves in the transaction that copies, and only under the lease."""
     if not transaction.fetch_one("hold_fan_out", _lease_of(job)):
         raise _LeaseLost
     if transaction.execute("advance_rows_staged", {**_lease_of(job), "row_number": row_number}):
-        chunk.seek(0)
-        transaction.copy("copy_images", chunk)
+        chunk.copy(transaction)
 
 
-def _declare(job: Mapping[str, Any], totals: Mapping[str, int], chunk: StringIO, transaction: Transaction) -> None:
+def _declare(job: Mapping[str, Any], totals: Mapping[str, Any], chunk: _Chunk, transaction: Transaction) -> None:
     """The last chunk and the totals; from here on rows may be sent. Safe to repeat."""
     _stage_chunk(job, totals["rows_total"], chunk, transaction)
     declared = transaction.execute("declare_totals", {**_lease_of(job), **totals})
@@ -293,12 +338,11 @@ def _declare(job: Mapping[str, Any], totals: Mapping[str, int], chunk: StringIO,
         reserve_images(transaction, job["owner"], job["daily_images"], totals["images_total"])
 
 
-def _copy_lines(request_id: UUID, row: SheetRow) -> Iterator[str]:
+def _image_lines(request_id: UUID, row: SheetRow) -> Iterator[str]:
     """Lines of COPY's text format (https://www.postgresql.org/docs/current/sql-copy.html)."""
-    name = _copy_text(row.product_name[:MAX_NAME_CHARACTERS])
-    for position, url in enumerate(row.image_urls, start=1):
-        source = _copy_text(url[:MAX_SOURCE_URL_CHARACTERS])
-        yield f"{request_id}\t{row.row_number}\t{position}\t{name}\t{source}\n"
+    for image in staged_images(row):
+        texts = "\t".join(_copy_text(image[name]) for name in ("serial_number", "product_name", "source_url"))
+        yield f"{request_id}\t{image['row_number']}\t{image['position']}\t{texts}\n"
 
 
 _COPY_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})

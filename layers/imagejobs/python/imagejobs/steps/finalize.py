@@ -8,29 +8,34 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from uuid import UUID
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagejobs.bucket import (
-    DROP_PREFIX,
-    IMAGE_PREFIX,
-    RESULT_PREFIX,
-    UPLOAD_PREFIX,
-    WEBHOOK_PREFIX,
-    Bucket,
-    ObjectVersion,
-)
+from imagejobs.bucket import IMAGE_PREFIX, PART_BYTES, WEBHOOK_PREFIX, Bucket, ObjectVersion
+from imagejobs.corrections import Corrections, from_json
 from imagejobs.database import Database, Row, Transaction, json_arrays
 from imagejobs.errors import ImageAbandoned, JobCancelled
-from imagejobs.jobs import CANCELLED_MESSAGE, TERMINAL, event_id, image_place, result_url, totals
+from imagejobs.jobs import (
+    CANCELLED_MESSAGE,
+    TERMINAL,
+    corrections_key,
+    event_id,
+    failures_key,
+    image_place,
+    result_key,
+    result_url,
+    totals,
+)
 from imagejobs.limits import SHEET_LIMITS
 from imagejobs.metrics import Metric, emit
 from imagejobs.queues import MessagesNotSent, Queue
-from imagejobs.result_sheet import ImageOutcome, write_result
+from imagejobs.result_sheet import FailureSheet, ImageOutcome, write_result
 from imagejobs.sheet import SheetRow, read_sheet
+from imagejobs.sheet_layout import SheetLayout
 from imagejobs.webhook import judge, next_delay_seconds
 
 if TYPE_CHECKING:
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
 logger = Logger(child=True)
 
 PAGE_IMAGES = 1000
+GZIP_SUFFIX = ".gz"
+CSV_TYPE = "text/csv; charset=utf-8"
 # What ends an image whose worker may have died after it stored something.
 ENDED_FOR_A_WORKER = (ImageAbandoned.code, JobCancelled.code)
 
@@ -87,14 +94,15 @@ class Closer:
         job = self._job(state)
         if not _is_open(job, state):
             return _stored_result(job)
-        key = _result_key(job["source_key"])
+        key = result_key(job["source_key"])
+        error_key = f"{key}.error.json"
         if not job["rows_total"]:  # the sheet was refused; one that was read has a row
             reason = {"request_id": str(job["request_id"]), "status": "FAILED", "message": job["error_message"]}
-            self.bucket.put(f"{key}.error.json", json.dumps(reason).encode(), "application/json")
-            return {"result_key": None, "result_version": None, "error_message": None}
-        version = self.bucket.put_parts(key, self._finished_csv(job), "text/csv; charset=utf-8")
-        self.bucket.delete(f"{key}.error.json")  # of an earlier file of the same name
-        return {"result_key": key, "result_version": version, "error_message": None}
+            self.bucket.put(error_key, json.dumps(reason).encode(), "application/json")
+            return {"result_key": None, "result_version": None, "failures_version": None, "error_message": None}
+        stored = self._store_result(job, key)
+        self.bucket.delete(error_key)  # of an earlier file of the same name
+        return {**stored, "error_message": None}
 
     def remove_strays(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Delete what workers that died have stored and no image names; the number of such versions."""
@@ -117,6 +125,7 @@ class Closer:
             **_identity(state),
             "result_key": result["result_key"],
             "result_version": result["result_version"],
+            "failures_version": result.get("failures_version"),  # without it when the finished CSV was given up
             "status": "FAILED" if message else "COMPLETED",
             "error_message": message,
         }
@@ -201,11 +210,34 @@ class Closer:
             "body": json.dumps(body),
         }
 
-    def _finished_csv(self, job: Row) -> Iterator[bytes]:
-        with self.bucket.open(ObjectVersion(job["source_key"], job["source_version"])) as stream:
-            sheet = read_sheet(stream, SHEET_LIMITS)
-            rows = _with_outcomes(iter(sheet), self._images(job["request_id"]))
-            yield from write_result(sheet.header, rows, byte_order_mark=sheet.has_byte_order_mark)
+    def _store_result(self, job: Row, key: str) -> dict[str, Any]:
+        """The finished CSV's key, which says whether it is a gzip, its version, and that of the failures, if any."""
+        source = ObjectVersion(job["source_key"], job["source_version"])
+        with self.bucket.open(source) as stream, SpooledTemporaryFile(max_size=PART_BYTES) as file:
+            sheet = read_sheet(stream, SHEET_LIMITS, SheetLayout.from_fields(job["layout"]), self._corrections(job))
+            failures = FailureSheet(sheet.form, cast("BinaryIO", file))
+            rows = failures.watch(_with_outcomes(iter(sheet), self._images(job["request_id"])))
+            content_type = CSV_TYPE
+            if sheet.form.is_gzip:
+                key, content_type = f"{key.removesuffix(GZIP_SUFFIX)}{GZIP_SUFFIX}", "application/gzip"
+            version = self.bucket.put_parts(key, write_result(sheet.form, rows), content_type)
+            failures.detach()
+            failures_version = self._store_failures(job, cast("BinaryIO", file)) if failures.rows else None
+        if failures_version is None:
+            self.bucket.delete(failures_key(job["source_key"]))  # of an earlier generation, or file of the same name
+        return {"result_key": key, "result_version": version, "failures_version": failures_version}
+
+    def _store_failures(self, job: Row, file: BinaryIO) -> str:
+        file.seek(0)
+        chunks = iter(partial(file.read, PART_BYTES), b"")
+        return self.bucket.put_parts(failures_key(job["source_key"]), chunks, CSV_TYPE)
+
+    def _corrections(self, job: Row) -> Corrections:
+        if job["corrections_version"] is None:
+            return {}
+        source = ObjectVersion(corrections_key(job["request_id"]), job["corrections_version"])
+        with self.bucket.open(source) as stream:
+            return from_json(stream.read())
 
     def _strays(self, state: Mapping[str, Any]) -> Iterator[ObjectVersion]:
         if not self._may_have_strays(state):
@@ -266,16 +298,12 @@ def _is_open(job: Row, state: Mapping[str, Any]) -> bool:
 
 
 def _stored_result(job: Row) -> dict[str, Any]:
-    return {"result_key": job["result_key"], "result_version": job["result_version"], "error_message": None}
+    stored = {name: job[name] for name in ("result_key", "result_version", "failures_version")}
+    return {**stored, "error_message": None}
 
 
 def _identity(state: Mapping[str, Any]) -> dict[str, Any]:
     return {"request_id": state["request_id"], "generation": state["generation"]}
-
-
-def _result_key(source_key: str) -> str:
-    prefix = DROP_PREFIX if source_key.startswith(DROP_PREFIX) else UPLOAD_PREFIX
-    return f"{RESULT_PREFIX}{source_key.removeprefix(prefix)}"
 
 
 def _record(delivery: Mapping[str, Any], transaction: Transaction) -> bool:

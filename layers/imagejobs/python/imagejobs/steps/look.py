@@ -12,8 +12,8 @@ from imagejobs.addresses import shown_url
 from imagejobs.answers import Deliveries, Delivery, Image, ImageEvents, ImagePage, Job, JobPage
 from imagejobs.bucket import RESULT_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Row, Transaction
-from imagejobs.errors import ReportNotReady, ResultNotReady
-from imagejobs.jobs import TERMINAL, job_document, lock_owned_job, owned_job, timestamp
+from imagejobs.errors import NoFailures, ReportNotReady, ResultNotReady
+from imagejobs.jobs import TERMINAL, failures_key, job_document, lock_owned_job, owned_job, timestamp
 from imagejobs.limits import MAX_DELIVERIES, MAX_PAGE_BYTES
 
 # What a caller is told to wait for a report: one is written in seconds, a job may take hours.
@@ -94,6 +94,21 @@ def result_link(database: Database, bucket: Bucket, *, owner: str, request_id: U
         )
     name = job["result_key"].removeprefix(RESULT_PREFIX).rsplit("/", maxsplit=1)[-1]
     return bucket.link(ObjectVersion(job["result_key"], job["result_version"]), name)
+
+
+def failures_link(database: Database, bucket: Bucket, *, owner: str, request_id: UUID) -> str:
+    """A presigned URL of the CSV of the rows that failed, which needs no token.
+
+    Raises:
+        JobNotFound: Unknown, or another caller's.
+        NoFailures: None of its rows failed, or it has not ended yet.
+    """
+    job = owned_job(database, owner, request_id)
+    if job["failures_version"] is None:
+        raise NoFailures(f"The job is {job['status']} and has no CSV of rows that failed.")
+    key = failures_key(job["source_key"])
+    name = key.removeprefix(RESULT_PREFIX).rsplit("/", maxsplit=1)[-1]
+    return bucket.link(ObjectVersion(key, job["failures_version"]), name)
 
 
 def report_link(database: Database, bucket: Bucket, *, owner: str, request_id: UUID) -> str:

@@ -1,16 +1,23 @@
 -- copy_images --
-COPY compressed_images (request_id, row_number, position, product_name, source_url) FROM STDIN;
+COPY compressed_images (request_id, row_number, position, serial_number, product_name, source_url) FROM STDIN;
+
+-- copy_row_errors --
+COPY row_error (request_id, row_number, line_number, error_message) FROM STDIN;
 
 -- mark_repeated_urls --
+-- Again after a correction: an image that is to be done must not wait for one that has another URL now, or is gone. Of a
+-- completed one the mark stays: it says that others than the image that its object was made for may name that.
 UPDATE compressed_images AS image
 SET same_as_row_number = ranked.first_row_number, same_as_position = ranked.first_position
 FROM (
-    SELECT image_id, row_number() OVER url AS rank,
-           first_value(row_number) OVER url AS first_row_number, first_value(position) OVER url AS first_position
+    SELECT image_id, CASE WHEN row_number() OVER url > 1 THEN first_value(row_number) OVER url END AS first_row_number,
+           CASE WHEN row_number() OVER url > 1 THEN first_value(position) OVER url END AS first_position
     FROM compressed_images WHERE request_id = %(request_id)s
     WINDOW url AS (PARTITION BY source_url COLLATE "C" ORDER BY row_number, position)
 ) AS ranked
-WHERE image.image_id = ranked.image_id AND ranked.rank > 1;
+WHERE image.image_id = ranked.image_id AND image.status = 'PENDING'
+  AND (image.same_as_row_number, image.same_as_position)
+      IS DISTINCT FROM (ranked.first_row_number, ranked.first_position);
 
 -- list_rows_to_send --
 -- The rows of the next images, as many as there is room for; the last row may have more than that.
@@ -263,6 +270,55 @@ SELECT EXISTS (
     WHERE request_id = %(request_id)s AND (attempt > 1 OR (attempt = 1 AND error_code = ANY(%(error_codes)s)))
 ) AS found;
 
+-- list_failed_rows --
+-- Of the rows named, those that could not be used, or an image of which has failed.
+SELECT row_number FROM jsonb_to_recordset(%(rows)s) AS named (row_number int)
+WHERE EXISTS (SELECT FROM row_error AS failed
+              WHERE failed.request_id = %(request_id)s AND failed.row_number = named.row_number)
+   OR EXISTS (SELECT FROM compressed_images AS image
+              WHERE image.request_id = %(request_id)s AND image.row_number = named.row_number
+                AND image.status = 'FAILED');
+
+-- list_images_of_rows --
+SELECT image.row_number, image.position, image.source_url, image.status
+FROM jsonb_to_recordset(%(rows)s) AS named (row_number int) CROSS JOIN LATERAL (
+    SELECT * FROM compressed_images AS of_row
+    WHERE of_row.request_id = %(request_id)s AND of_row.row_number = named.row_number
+    OFFSET 0 -- keeps the look-up by itself
+) AS image;
+
+-- delete_images --
+-- At the places named; what is returned is what their job has counted of them.
+WITH gone AS (
+    DELETE FROM compressed_images AS image
+    USING jsonb_to_recordset(%(places)s) AS place (row_number int, position int)
+    WHERE image.request_id = %(request_id)s
+      AND image.row_number = place.row_number AND image.position = place.position
+    RETURNING image.status, image.outcome, image.reused, image.bytes_before, image.bytes_after
+)
+SELECT count(*) AS images_gone, count(*) FILTER (WHERE status = 'COMPLETED') AS completed_gone,
+       count(*) FILTER (WHERE outcome = 'unchanged') AS unchanged_gone, count(reused) AS reused_gone,
+       coalesce(sum(bytes_before), 0) AS bytes_before_gone, coalesce(sum(bytes_after), 0) AS bytes_after_gone
+FROM gone;
+
+-- put_images --
+-- New ones, and of those that are kept what their row says of itself.
+INSERT INTO compressed_images (request_id, row_number, position, serial_number, product_name, source_url)
+SELECT %(request_id)s, row_number, position, serial_number, product_name, source_url
+FROM jsonb_to_recordset(%(images)s)
+         AS image (row_number int, position int, serial_number text, product_name text, source_url text)
+ON CONFLICT (request_id, row_number, position)
+DO UPDATE SET serial_number = EXCLUDED.serial_number, product_name = EXCLUDED.product_name;
+
+-- delete_row_errors --
+DELETE FROM row_error USING jsonb_to_recordset(%(rows)s) AS named (row_number int)
+WHERE row_error.request_id = %(request_id)s AND row_error.row_number = named.row_number;
+
+-- put_row_errors --
+INSERT INTO row_error (request_id, row_number, line_number, error_message)
+SELECT %(request_id)s, row_number, line_number, error_message
+FROM jsonb_to_recordset(%(errors)s) AS failed (row_number int, line_number int, error_message text);
+
 -- retry_images --
 UPDATE compressed_images
 SET status = 'PENDING', error_code = NULL, error_message = NULL, attempt = 0, crashes = 0, not_before = now()
@@ -277,7 +333,7 @@ ORDER BY row_number, position LIMIT %(limit)s;
 
 -- image_columns --
 -- An image as its owner reads it.
-image_id, row_number, position, product_name, source_url, image_url, status, error_code, error_message,
+image_id, row_number, position, serial_number, product_name, source_url, image_url, status, error_code, error_message,
 format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_quality, cpu_ms, score, content, reused
 
 -- list_events --

@@ -1,8 +1,8 @@
 -- insert_job --
 -- A repeat changes nothing: an upload's id is new with it, a dropped file's is derived from its version.
-INSERT INTO job_request (request_id, owner, source_key, source_version, options, webhook_url,
+INSERT INTO job_request (request_id, owner, source_key, source_version, options, layout, webhook_url,
                          idempotency_key, upload_sha256, daily_images)
-VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(webhook_url)s,
+VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options)s, %(layout)s, %(webhook_url)s,
         %(idempotency_key)s, %(upload_sha256)s, %(daily_images)s)
 ON CONFLICT DO NOTHING;
 
@@ -83,7 +83,7 @@ SELECT request_id FROM job_request WHERE request_id = %(request_id)s AND fan_out
 -- declare_totals --
 UPDATE job_request
 SET rows_total = %(rows_total)s, rows_failed = %(rows_failed)s, images_total = %(images_total)s, updated_at = now(),
-    rows_staged = %(rows_total)s, finalizable_at = CASE WHEN %(images_total)s = 0 THEN now() END
+    sheet_found = %(sheet_found)s, rows_staged = %(rows_total)s, finalizable_at = CASE WHEN %(images_total)s = 0 THEN now() END
 WHERE request_id = %(request_id)s AND fan_out_token = %(token)s AND rows_total IS NULL;
 
 -- advance_rows_sent --
@@ -129,7 +129,8 @@ WITH open AS (
     UPDATE job_request AS job
     SET status = %(status)s, error_message = coalesce(error_message, %(error_message)s),
         completion_percentage = 100, images_credited = images_reused,
-        result_key = %(result_key)s, result_version = %(result_version)s, updated_at = now()
+        result_key = %(result_key)s, result_version = %(result_version)s, failures_version = %(failures_version)s,
+        updated_at = now()
     FROM open WHERE job.request_id = open.request_id
     RETURNING job.request_id, job.generation, job.status, job.error_message
 ), credited AS (
@@ -171,6 +172,10 @@ ORDER BY updated_at LIMIT %(limit)s;
 DELETE FROM compressed_images USING job_request AS job
 WHERE compressed_images.request_id = %(request_id)s AND job.request_id = %(request_id)s AND job.rows_total = 0;
 
+-- delete_refused_row_errors --
+DELETE FROM row_error USING job_request AS job
+WHERE row_error.request_id = %(request_id)s AND job.request_id = %(request_id)s AND job.rows_total = 0;
+
 -- settle_job --
 UPDATE job_request SET settled_at = now()
 WHERE request_id = %(request_id)s AND generation = %(generation)s
@@ -205,14 +210,24 @@ ORDER BY updated_at LIMIT %(limit)s;
 -- still holds its lease loses it: the cursor that it would move is the earlier generation's.
 UPDATE job_request
 SET generation = generation + 1, status = 'PROCESSING', completion_percentage = 0, error_message = NULL,
-    cancelled_at = NULL, images_kept = images_completed, images_failed = 0,
-    rows_sent = CASE WHEN images_failed > 0 THEN 0 ELSE rows_total END, fan_out_attempt = 0,
+    cancelled_at = NULL, images_failed = 0,
+    images_total = now_total, images_completed = now_completed, images_kept = now_completed,
+    images_unchanged = images_unchanged - %(unchanged_gone)s,
+    images_reused = images_reused - %(reused_gone)s, images_credited = images_credited - %(reused_gone)s,
+    bytes_before = bytes_before - %(bytes_before_gone)s, bytes_after = bytes_after - %(bytes_after_gone)s,
+    rows_failed = rows_failed - %(rows_failed_gone)s + %(rows_failed_added)s,
+    corrections_version = coalesce(%(corrections_version)s, corrections_version),
+    corrections_sha256 = coalesce(%(corrections_sha256)s, corrections_sha256),
+    rows_sent = CASE WHEN now_completed < now_total THEN 0 ELSE rows_total END, fan_out_attempt = 0,
     fan_out_token = NULL, fan_out_leased_until = NULL,
-    finalizable_at = CASE WHEN images_failed = 0 THEN now() END, settled_at = NULL,
+    finalizable_at = CASE WHEN now_completed = now_total THEN now() END, settled_at = NULL,
     report_key = NULL, report_version = NULL, finalizer_run = 1, first_attempt = 1, updated_at = now(),
     counted_on = CASE WHEN %(is_counted)s THEN (now() AT TIME ZONE 'UTC')::date END
+FROM (SELECT images_completed - %(completed_gone)s AS now_completed,
+             images_total - %(images_gone)s + %(images_added)s AS now_total
+      FROM job_request WHERE request_id = %(request_id)s) AS corrected
 WHERE request_id = %(request_id)s
-RETURNING *;
+RETURNING job_request.*;
 
 -- cancel_job --
 -- The fan-out loses its lease with it: it sends nothing more.
