@@ -114,7 +114,7 @@ def test_a_kept_delivery_is_verified_by_shell(tmp_path, name, line_end):
     headers, body, believed = DELIVERIES[name]()
     (tmp_path / "headers.txt").write_text("".join(f"{key.title()}: {text}{line_end}" for key, text in headers.items()))
 
-    run = in_shell(programs("sh")[0], tmp_path, body=body)
+    run = in_shell(programs("bash")[0], tmp_path, body=body)
 
     assert (run.returncode == 0) == believed, run.stderr
     assert run.stdout.startswith("signed, " if believed else ""), run.stdout
@@ -124,7 +124,7 @@ def test_a_kept_delivery_is_verified_by_shell(tmp_path, name, line_end):
 def test_a_kept_delivery_s_age_is_told(tmp_path):
     (tmp_path / "headers.txt").write_text("".join(f"{key}: {text}\n" for key, text in signed(age_seconds=3600).items()))
 
-    run = in_shell(programs("sh")[0], tmp_path, body=BODY)
+    run = in_shell(programs("bash")[0], tmp_path, body=BODY)
 
     assert 3600 <= int(re.search(r"signed, (\d+) seconds ago", run.stdout)[1]) < 3700
 
@@ -133,6 +133,6 @@ def test_a_kept_delivery_s_age_is_told(tmp_path):
 def test_what_the_shell_signs_a_receiver_believes(tmp_path):
     with running(RECEIVERS["python"]) as (url, _):
         send(url, *DELIVERIES["no signature"]()[:2])  # waits until it listens
-        run = in_shell(programs("sh")[1], tmp_path, body=BODY, PORT=url.rsplit(":", 1)[1].strip("/"))
+        run = in_shell(programs("bash")[1], tmp_path, body=BODY, PORT=url.rsplit(":", 1)[1].strip("/"))
 
     assert run.stdout.split()[1] == "204", run.stderr
