@@ -69,7 +69,8 @@ def write_result(form: SheetForm, rows: Iterable[Result], *, human_urls: bool = 
     """
     if form.layout.replaces:
         return _written(form, _replaced(form, rows))
-    columns, cells = RESULT_COLUMNS, _result_cells
+    columns: tuple[str, ...] = RESULT_COLUMNS
+    cells = _result_cells
     if human_urls:
         columns, cells = (*RESULT_COLUMNS, HUMAN_URLS_COLUMN), _cells_with_human_urls
     return write_beside(form, columns, ((row, cells(row, outcomes)) for row, outcomes in rows))
