@@ -312,7 +312,7 @@ class World:
         closer, sender = Closer(database, bucket, "https://api.example", 1.0), Sender(bucket, fetcher, callers)
         self.bucket = bucket
         self.control = Control(database, uploads, finalizer)
-        self.corrector = Corrector(database, bucket, self.control)
+        self.corrector = Corrector(database, bucket, self.control.ring)
         self._queues = {UPLOADS: uploads, ROWS: rows}
         self._fan_out = FanOut(
             bucket, database, rows, uploads, MAX_IMAGES_OUT, finalizer, OWNER, DAILY_IMAGES, "", ANY_PUBLIC_HOST
