@@ -102,7 +102,7 @@ def control() -> Control:
 @cache
 def corrector() -> Corrector:
     """The environment's merging of corrections."""
-    return Corrector(database(), bucket(), control())
+    return Corrector(database(), bucket(), control().ring)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

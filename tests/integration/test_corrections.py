@@ -90,7 +90,7 @@ def every_invariant_holds(connect):
 
 @pytest.fixture
 def corrector(database, bucket, upload_queue, finalizer):
-    return Corrector(database, bucket, Control(database, upload_queue, finalizer))
+    return Corrector(database, bucket, Control(database, upload_queue, finalizer).ring)
 
 
 # ── failures.csv ────────────────────────────────────────────────────────────────────────────────────────────────────

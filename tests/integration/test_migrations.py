@@ -423,6 +423,8 @@ ILLEGAL = [
     ("compressed_images", "same_as_row_number = 1, row_number = 2"),
     ("compressed_images", "same_as_row_number = 2, same_as_position = 1, row_number = 2, position = 1"),
     ("compressed_images", f"same_as_row_number = 1, same_as_position = 1, row_number = 2, {LEASED}"),
+    ("job_request", "corrections_version = '1'"),
+    ("job_request", "corrections_sha256 = 'a'"),
     ("row_error", "row_number = 0"),
     ("row_error", "line_number = row_number"),
     ("webhook_delivery", "attempt = 0"),

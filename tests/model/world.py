@@ -314,7 +314,7 @@ class World:
         sender = Sender(bucket, fetcher, callers)
         self.bucket = bucket
         self.control = Control(database, uploads, finalizer)
-        self.corrector = Corrector(database, bucket, self.control)
+        self.corrector = Corrector(database, bucket, self.control.ring)
         self._queues = {UPLOADS: uploads, ROWS: rows}
         self._fan_out = FanOut(
             bucket, database, rows, uploads, MAX_IMAGES_OUT, finalizer, OWNER, DAILY_IMAGES, "", ANY_PUBLIC_HOST

@@ -86,8 +86,8 @@ LOADED = {
 LOADED_OF_OURS = {
     "authorize": "callers",
     "api": "addresses answers bucket corrections database destination_settings destinations errors executions fields"
-    " form_fields gzip_stream hosts http jobs metrics options queries queues result_sheet sheet sheet_layout"
-    " staged_images steps.api steps.control steps.correct steps.look upload_form url_cell usage web_page",
+    " form_fields generations gzip_stream hosts http jobs metrics options queries queues result_sheet sheet"
+    " sheet_layout staged_images steps.api steps.control steps.correct steps.look upload_form url_cell usage web_page",
     "fan_out": "addresses bucket database destination_settings destinations errors executions fields form_fields"
     " gzip_stream hosts jobs metrics options queries queues sheet sheet_layout staged_images steps.fan_out url_cell"
     " usage",

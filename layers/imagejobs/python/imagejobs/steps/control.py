@@ -14,26 +14,10 @@ from imagejobs.bucket import ObjectVersion
 from imagejobs.database import Database, Row, Transaction
 from imagejobs.errors import JobCancelled, JobEnded, JobNotEnded, NothingToRetry, NoWebhook
 from imagejobs.executions import Finalizer
+from imagejobs.generations import UNCHANGED, begin_generation
 from imagejobs.jobs import CANCELLED_IMAGE_MESSAGE, CANCELLED_MESSAGE, TERMINAL, event_id, lock_owned_job, refuse_in
 from imagejobs.metrics import emit_images
 from imagejobs.queues import Queue
-from imagejobs.usage import reserve_images
-
-# Of images that are deleted, those that the job has counted, by its counters.
-GONE = (
-    "images_gone",
-    "completed_gone",
-    "unchanged_gone",
-    "reused_gone",
-    "bytes_before_gone",
-    "bytes_after_gone",
-    "rows_failed_gone",
-)
-UNCHANGED: Mapping[str, Any] = {
-    **dict.fromkeys((*GONE, "images_added", "rows_failed_added"), 0),
-    "corrections_version": None,
-    "corrections_sha256": None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,32 +98,6 @@ def _retry(owner: str, request_id: UUID, daily_images: int | None, transaction: 
     if not job["images_failed"] and job["result_key"] and not job["cancelled_at"]:
         raise NothingToRetry("None of the job's images failed; see the finished CSV for rows that name no image.")
     return begin_generation(transaction, job, daily_images, UNCHANGED)
-
-
-def begin_generation(
-    transaction: Transaction, job: Mapping[str, Any], daily_images: int | None, changed: Mapping[str, Any]
-) -> Row:
-    """Begin the next generation of an ended job, with all that is not completed to be done.
-
-    Args:
-        transaction: In which the job is locked.
-        job: As it is there.
-        daily_images: The caller's quota; None for no limit.
-        changed: What has come and gone of its images and rows, as `UNCHANGED` names it.
-
-    Raises:
-        QuotaExceeded: More is to be done than is left of the caller's day.
-    """
-    identity = {"request_id": job["request_id"]}
-    transaction.execute("retry_images", identity)
-    if changed is not UNCHANGED:
-        transaction.execute("mark_repeated_urls", identity)
-    generation = {**identity, **changed, "is_counted": daily_images is not None}
-    (begun,) = transaction.fetch_all("begin_generation", generation)
-    if daily_images is not None:
-        to_do = begun["images_total"] - begun["images_completed"]
-        reserve_images(transaction, begun["owner"], daily_images, to_do, dry_run=begun["dry_run"])
-    return begun
 
 
 def _cancel(owner: str, request_id: UUID, transaction: Transaction) -> list[Row]:

@@ -5,7 +5,7 @@ nothing but its generation: what it finds there is the generation that was read,
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
@@ -16,12 +16,12 @@ from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.corrections import CorrectedRow, Corrections, from_json, read_corrections, to_json
 from imagejobs.database import Database, Row, Transaction, json_arrays
 from imagejobs.errors import JobNotEnded, NothingToRetry, SheetError, SheetTooLarge
+from imagejobs.generations import GONE, begin_generation
 from imagejobs.jobs import TERMINAL, corrections_key, lock_owned_job, owned_job
 from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
 from imagejobs.sheet import SheetForm, SheetRow, check_sheet, read_sheet
 from imagejobs.sheet_layout import SheetLayout
 from imagejobs.staged_images import staged_images
-from imagejobs.steps.control import GONE, Control, begin_generation
 
 # Of the same job at the same time: each time another one was quicker.
 MAX_TRIES = 3
@@ -34,12 +34,12 @@ class Corrector:
     Attributes:
         database: Where jobs are.
         bucket: Where their CSVs lie, and what is laid over them.
-        control: Rings for what is to be done then.
+        ring: Has the generation of a job done that was begun.
     """
 
     database: Database
     bucket: Bucket
-    control: Control
+    ring: Callable[[Row], None]
 
     def correct(self, owner: str, request_id: UUID, daily_images: int, file: bytes) -> int:
         """Merge corrected rows, and do again what is changed or has failed.
@@ -71,7 +71,7 @@ class Corrector:
             change = self._change(job, file, sha256) if job["status"] in TERMINAL else None
             begun = self.database.transact(partial(_merge, owner, daily_images, change)) if change else job
             if begun is not None:
-                self.control.ring(begun)
+                self.ring(begun)
                 return int(begun["generation"])
         raise JobNotEnded("The job is being corrected by another request; ask again when it has ended.")
 
