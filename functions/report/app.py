@@ -40,7 +40,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     failures = []
     for record in event["Records"]:
         message = Message.from_event_record(record)
-        logger.append_keys(request_id=message.body["request_id"])
         if not wrote(message, context):
             failures.append({"itemIdentifier": message.message_id})
     return {"batchItemFailures": failures}
@@ -48,15 +47,16 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def wrote(message: Message, context: LambdaContext) -> bool:
     """Whether the report is there now, or nobody waits for it any more."""
+    request_id = message.body["request_id"]
     try:
         written = reporter().write(
-            UUID(message.body["request_id"]),
+            UUID(request_id),
             message.body["generation"],
             lambda: context.get_remaining_time_in_millis() / 1000,
         )
     except Exception:
-        logger.exception("report_failed")
+        logger.exception("report_failed", request_id=request_id)
         report_queue().back_off(message)
         return False
-    logger.info("report_written" if written else "report_not_wanted")
+    logger.info("report_finished", request_id=request_id, written=written)
     return True

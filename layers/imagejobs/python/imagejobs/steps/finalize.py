@@ -190,7 +190,7 @@ class Closer:
         try:
             self.report_queue.ring_report(job["request_id"], job["generation"])
         except (BotoCoreError, ClientError, MessagesNotSent):
-            logger.exception("report_not_rung")
+            logger.exception("report_not_rung", request_id=str(job["request_id"]))
 
     def _next_delivery(self, job: Row, state: Mapping[str, Any]) -> dict[str, Any]:
         """The webhook from the attempt on that was not recorded yet; the job is settled when there is none."""

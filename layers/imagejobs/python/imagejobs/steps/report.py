@@ -165,7 +165,7 @@ class Reporter:
         try:
             body = self.bucket.newest(image["object_key"])
         except (BotoCoreError, ClientError):
-            logger.warning("image_not_read", object_key=image["object_key"])
+            logger.warning("image_not_read", request_id=str(image["request_id"]), object_key=image["object_key"])
             return GONE_MESSAGE
         if image["format"] == "avif":  # which the codec writes, and takes from nobody
             return _embedded(body, "avif")

@@ -64,7 +64,7 @@ JOIN jsonb_to_recordset(%(places)s) AS listed (row_number int, position int) USI
 WHERE request_id = %(request_id)s ORDER BY row_number, position;
 
 -- report_picture --
-row_number, position, product_name, source_url, image_url, object_key, format, outcome, width, height, bytes_before,
+request_id, row_number, position, product_name, source_url, image_url, object_key, format, outcome, width, height, bytes_before,
        bytes_after, score
 
 -- report_pictures --
