@@ -1,4 +1,6 @@
-/** The API that this page belongs to. Its addresses are relative: below a stage's path as under a domain of its own. */
+/** The API that this page belongs to. */
+
+const API = new URL("../../", import.meta.url); // this module is at `web/<version>/` of it
 
 /**
  * @typedef {object} Job What `GET /job/status/<request_id>` answers.
@@ -163,7 +165,7 @@ export class Api {
 
   async #json(method, path, { body = undefined, headers = {}, signal = undefined } = {}) {
     const all = { Authorization: `Bearer ${this.token}`, Accept: "application/json", ...headers };
-    const answer = await reach(path, { method, body, headers: all, signal });
+    const answer = await reach(new URL(path, API), { method, body, headers: all, signal });
     const content = await answer.json().catch(() => ({}));
     if (answer.ok) return content;
     if (answer.status === 401) this.onRefused();
@@ -175,7 +177,7 @@ export class Api {
 /**
  * An answer, whatever it says.
  *
- * @param {string} address
+ * @param {string | URL} address
  * @param {RequestInit} request
  * @returns {Promise<Response>}
  */
