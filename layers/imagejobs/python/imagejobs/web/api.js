@@ -20,8 +20,28 @@ const API = new URL("../../", import.meta.url); // this module is at `web/<versi
  * @property {number} bytes_before
  * @property {number} bytes_after
  * @property {string | null} result_url
- * @property {string | null} [failures_url]
- * @property {string | null} [report_url]
+ * @property {Sheet | null} sheet
+ * @property {boolean} dry_run Its pictures are only looked at.
+ * @property {Preflight | null} preflight
+ * @property {string | null} failures_url
+ * @property {string | null} report_url
+ */
+
+/**
+ * @typedef {object} Sheet What was found in a CSV.
+ * @property {{id: string, name: string, urls: string[]}} columns
+ * @property {"comma" | "semicolon" | "tab"} column_separator
+ * @property {("," | "|" | ";" | "\n")[]} url_separators
+ */
+
+/**
+ * @typedef {object} Preflight What a dry run has found.
+ * @property {Record<string, number>} images_failed_by_code
+ * @property {number} images_reused
+ * @property {number} duplicates
+ * @property {{small: number, large: number}} warnings
+ * @property {Record<string, {images: number, bytes: number}>} formats
+ * @property {{bytes_after: number, seconds: number, usd: number}} estimate
  */
 
 /**
@@ -36,12 +56,14 @@ const API = new URL("../../", import.meta.url); // this module is at `web/<versi
  * @property {string | null} error_code
  * @property {string | null} error_message
  * @property {string | null} format
- * @property {"smaller" | "converted" | "unchanged" | null} outcome
+ * @property {"smaller" | "converted" | "unchanged" | "checked" | null} outcome
  * @property {number | null} width
  * @property {number | null} height
  * @property {number | null} bytes_before
  * @property {number | null} bytes_after
  * @property {"not_modified" | "same_content" | null} reused
+ * @property {string | null} human_url
+ * @property {number | null} same_as_row_number
  */
 
 /**
@@ -156,6 +178,11 @@ export class Api {
     const answer = await reach(opened.url, { method: "POST", body: form });
     if (!answer.ok) throw new ApiError(answer.status, "not_stored", `The storage did not take the file (${answer.status}).`);
     return opened;
+  }
+
+  /** @param {string} id @param {FormData} form The corrected rows, as `file`. @returns {Promise<object>} */
+  correct(id, form) {
+    return this.#json("POST", `${job(id)}/retry`, { body: form });
   }
 
   /** @param {string} id @param {"retry" | "cancel" | "redeliver"} what @returns {Promise<object>} */
