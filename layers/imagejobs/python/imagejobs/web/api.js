@@ -17,9 +17,19 @@
  * @property {number} images_reused
  * @property {number} bytes_before
  * @property {number} bytes_after
+ * @property {boolean} dry_run
+ * @property {Preflight | null} preflight
  * @property {string | null} result_url
  * @property {string | null} [failures_url]
  * @property {string | null} [report_url]
+ */
+
+/**
+ * @typedef {object} Preflight What a preflight found, those of its members that are shown.
+ * @property {number} duplicates
+ * @property {number} bytes_before
+ * @property {{small: number, large: number}} warnings
+ * @property {{bytes_after: number, seconds: number, usd: number}} estimate
  */
 
 /**
@@ -34,7 +44,7 @@
  * @property {string | null} error_code
  * @property {string | null} error_message
  * @property {string | null} format
- * @property {"smaller" | "converted" | "unchanged" | null} outcome
+ * @property {"smaller" | "converted" | "unchanged" | "checked" | null} outcome
  * @property {number | null} width
  * @property {number | null} height
  * @property {number | null} bytes_before
@@ -159,6 +169,13 @@ export class Api {
   /** @param {string} id @param {"retry" | "cancel" | "redeliver"} what @returns {Promise<object>} */
   ask(id, what) {
     return this.#json("POST", `${job(id)}/${what}`);
+  }
+
+  /** @param {string} id @param {File} file The job's failures, corrected. @returns {Promise<object>} */
+  correct(id, file) {
+    const body = new FormData();
+    body.append("file", file);
+    return this.#json("POST", `${job(id)}/retry`, { body });
   }
 
   async #json(method, path, { body = undefined, headers = {}, signal = undefined } = {}) {

@@ -105,7 +105,8 @@ function failure(picture) {
 /** @param {import("./api.js").Picture} picture @returns {(Node | string)[]} */
 function sizes(picture) {
   const { bytes_before: before, bytes_after: after } = picture;
-  const origin = picture.reused ? ", as in an earlier job" : "";
+  if (picture.outcome === "checked") return [`${bytes(before)} ${picture.format.toUpperCase()}, ${picture.width} × ${picture.height} pixels`];
+  const origin = picture.reused ? ", reused" : "";
   if (picture.outcome === "unchanged") return [`${bytes(before)} to ${bytes(after)}, kept as is: it would not get smaller${origin}`];
   const less = el("strong", { class: "less" }, `−${percentSaved(before, after)}`);
   return [`${bytes(before)} to ${bytes(after)} `, less, ` ${(picture.format ?? "").toUpperCase()}${origin}`];

@@ -1,7 +1,7 @@
 /** One job: how far it is, what can be done with it, its pictures and its webhook. */
 
 import { hasEnded } from "./api.js";
-import { announce, button, el, problem, title } from "./dom.js";
+import { announce, button, chosenFile, el, problem, title } from "./dom.js";
 import { Deliveries } from "./deliveries.js";
 import { follow } from "./follow.js";
 import { Gallery } from "./gallery.js";
@@ -79,8 +79,9 @@ class JobPage {
     }
     const retry = async () => { await api.ask(id, "retry"); this.#again(); };
     return [
-      job.result_url && ["Download the finished CSV", () => this.#download("result"), "primary"],
+      job.result_url && [job.dry_run ? "Download what was found" : "Download the finished CSV", () => this.#download("result"), "primary"],
       job.failures_url && ["Download the failures", () => this.#download("failures.csv"), ""],
+      job.failures_url && ["Send the failures corrected", () => this.#correct(), ""],
       job.report_url && ["Open the report", () => this.#download("report.html"), ""],
       job.images_failed && ["Try the failed pictures again", retry, ""],
     ].filter(Boolean);
@@ -90,6 +91,14 @@ class JobPage {
     this.heading.focus();
     this.gallery.clear();
     await this.run(await this.view.api.status(this.view.id, this.view.signal)).catch((error) => this.#complain("Watching the job", error));
+  }
+
+  /** The failures as they were downloaded, with better cells. */
+  async #correct() {
+    const file = await chosenFile();
+    if (!file) return;
+    await this.view.api.correct(this.view.id, file);
+    this.#again();
   }
 
   /** @param {"result" | "failures.csv" | "report.html"} name */

@@ -4,7 +4,7 @@ import { hasEnded } from "./api.js";
 import { button, el, problem } from "./dom.js";
 import { until } from "./follow.js";
 import { state } from "./progress.js";
-import { counted, moment, saved } from "./words.js";
+import { count, counted, moment, saved } from "./words.js";
 
 const PAGE_JOBS = 20;
 const LOOK_AGAIN_SECONDS = 3;
@@ -86,6 +86,7 @@ function item(job) {
 function summary(job) {
   if (job.images === null) return job.error_message ?? "Reading the sheet";
   if (!hasEnded(job)) return `${counted(job.images, "picture")}, ${job.completion_percentage} % done`;
-  const failed = job.images_failed ? `, ${job.images_failed} failed` : "";
+  if (job.dry_run) return `${counted(job.images, "picture")} looked at${job.images_failed ? `, ${count(job.images_failed)} would fail` : ""}`;
+  const failed = job.images_failed ? `, ${count(job.images_failed)} failed` : "";
   return `${counted(job.images, "picture")}${failed}, ${saved(job.bytes_before, job.bytes_after)}`;
 }

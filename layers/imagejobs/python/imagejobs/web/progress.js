@@ -79,20 +79,42 @@ export class Progress {
 /** @param {import("./api.js").Job} job @returns {string} */
 function notes(job) {
   const kept = job.images_unchanged && `${count(job.images_unchanged)} kept as is`;
-  const reused = job.images_reused && `${count(job.images_reused)} as in earlier jobs`;
+  const reused = job.images_reused && `${count(job.images_reused)} reused`;
   return [kept, reused].filter(Boolean).join(", ");
 }
 
 /** @param {import("./api.js").Job} job @returns {HTMLElement[]} */
 function tiles(job) {
-  const saved = job.bytes_before - job.bytes_after;
   const unread = job.rows_failed ? `and ${counted(job.rows_failed, "row")} that could not be read` : "";
+  const failing = job.images_failed || job.rows_failed ? "failing" : "";
   return [
-    ["Saved", bytes(saved), job.bytes_before ? percentSaved(job.bytes_before, job.bytes_after) : "", "saving"],
+    ...(job.dry_run ? expected(job) : made(job)),
+    [job.dry_run ? "Would fail" : "Failed", count(job.images_failed), unread, failing],
+  ].map(([name, value, note, kind]) =>
+    el("div", { class: kind ?? "" }, el("dt", {}, name), el("dd", {}, value, note && el("small", {}, ` ${note}`))));
+}
+
+/** @param {import("./api.js").Job} job @returns {string[][]} */
+function made(job) {
+  return [
+    ["Saved", bytes(job.bytes_before - job.bytes_after), job.bytes_before ? percentSaved(job.bytes_before, job.bytes_after) : "", "saving"],
     ["Before", bytes(job.bytes_before), ""],
     ["After", bytes(job.bytes_after), ""],
     ["Compressed", count(job.images_completed), notes(job)],
-    ["Failed", count(job.images_failed), unread, job.images_failed || job.rows_failed ? "failing" : ""],
-  ].map(([name, value, note, kind]) =>
-    el("div", { class: kind ?? "" }, el("dt", {}, name), el("dd", {}, value, note && el("small", {}, ` ${note}`))));
+  ];
+}
+
+/** @param {import("./api.js").Job} job A preflight; estimates come at its end. @returns {string[][]} */
+function expected(job) {
+  const looked = ["Would be compressed", count(job.images_completed), notes(job)];
+  if (!job.preflight) return [["Before", bytes(job.bytes_before), ""], looked];
+  const { bytes_before: before, duplicates, warnings, estimate } = job.preflight;
+  const odd = [[duplicates, "repeated"], [warnings.small, "small"], [warnings.large, "large"]].filter(([number]) => number);
+  return [
+    ["Would be saved", `about ${bytes(before - estimate.bytes_after)}`, percentSaved(before, estimate.bytes_after), "saving"],
+    ["Before", bytes(before), ""],
+    ["Would take", duration(estimate.seconds), `and about $${estimate.usd}`],
+    looked,
+    ["To look at", count(odd.reduce((sum, [number]) => sum + number, 0)), odd.map(([number, word]) => `${count(number)} ${word}`).join(", ")],
+  ];
 }

@@ -26,6 +26,7 @@ export function uploadForm(api, signal) {
   const zone = el("label", { class: "zone", for: "file" }, chosen, el("span", { class: "fake-button", "aria-hidden": "true" }, "Choose a file"));
   const errors = el("div");
   const submit = el("button", { type: "submit", class: "primary" }, "Compress the pictures");
+  const look = el("button", { type: "submit", name: "dry_run", value: "true", "aria-describedby": "look-help" }, "Only look first");
   const form = el(
     "form", { class: "panel upload", onsubmit, "aria-label": "New job" },
     el("div", { class: "drop" }, file, zone,
@@ -33,9 +34,11 @@ export function uploadForm(api, signal) {
         "Up to 256 MB, a row for each product. Columns of your own stay as they are.")),
     options(),
     errors,
-    el("p", { class: "actions" }, submit),
+    el("p", { class: "actions" }, submit, look,
+      el("span", { id: "look-help", class: "help" }, "A look finds dead links and says what the job would come to; nothing is compressed.")),
   );
   let key = crypto.randomUUID(); // one for each upload, kept when the same one is sent again
+  let last = submit;
 
   takeDrops(zone, signal, (dropped) => {
     const carrier = new DataTransfer();
@@ -59,19 +62,23 @@ export function uploadForm(api, signal) {
   /** @param {SubmitEvent} event */
   async function onsubmit(event) {
     event.preventDefault();
-    if (submit.getAttribute("aria-disabled")) return;
-    submit.setAttribute("aria-disabled", "true");
-    submit.textContent = "Sending the CSV …";
+    const pressed = event.submitter;
+    if (pressed.getAttribute("aria-disabled")) return;
+    if (pressed !== last) key = crypto.randomUUID();
+    last = pressed;
+    const label = pressed.textContent;
+    for (const each of [submit, look]) each.setAttribute("aria-disabled", "true");
+    pressed.textContent = "Sending the CSV …";
     errors.replaceChildren();
     try {
       checkSize(file.files[0]);
-      const { request_id: id } = await send(api, fields(form), key);
+      const { request_id: id } = await send(api, fields(form, pressed), key);
       if (!signal.aborted) location.hash = `#/job/${id}`;
     } catch (error) {
       errors.replaceChildren(problem("The job was not begun", error, el("p", { class: "help" }, advice(error))));
     } finally {
-      submit.removeAttribute("aria-disabled");
-      submit.textContent = "Compress the pictures";
+      for (const each of [submit, look]) each.removeAttribute("aria-disabled");
+      pressed.textContent = label;
     }
   }
 }
@@ -96,9 +103,9 @@ function advice(error) {
   return "Change it above and press the button again; nothing was begun.";
 }
 
-/** @param {HTMLFormElement} form @returns {FormData} Without the fields that say nothing. */
-function fields(form) {
-  const filled = new FormData(form);
+/** @param {HTMLFormElement} form @param {HTMLButtonElement} pressed @returns {FormData} Without the fields that say nothing. */
+function fields(form, pressed) {
+  const filled = new FormData(form, pressed);
   for (const [name, value] of [...filled]) {
     if (value === "") filled.delete(name);
   }
