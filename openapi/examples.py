@@ -239,6 +239,7 @@ REFUSALS: Mapping[type[errors.ImageJobsError], str] = {
     errors.RequestIdInvalid: "The request_id in the path is not a UUID such as POST /upload returns.",
     errors.JobNotFound: f"There is no job {REQUEST_ID}.",
     errors.ResultNotReady: ("The job is PROCESSING and has no finished CSV yet. Ask again when it has ended."),
+    errors.NoReport: "A dry run has no report; what it found is in its status and its finished CSV.",
     errors.ReportNotReady: "The report on this job is being written. Ask again in a moment.",
     errors.JobNotEnded: "The job is PROCESSING; retry it when it has ended.",
     errors.JobEnded: "All of the job's work is done; there is nothing left to cancel.",

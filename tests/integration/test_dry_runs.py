@@ -23,7 +23,7 @@ from tests.integration.handlers import (
     sqs_event,
     upload_event,
 )
-from tests.integration.jobs import images_of, job_of, query, received, sheet, upload
+from tests.integration.jobs import images_of, job_of, query, sheet, upload
 from tests.unit.fetch_helpers import http_answer, says, scripted_origin, serves
 from tests.unit.image_helpers import encode, noise
 from tests.unit.test_image_limits import jpeg_claiming
@@ -131,8 +131,9 @@ def test_an_origin_that_is_busy_is_asked_again_later(begin, work, connect, shop)
     assert query(connect, RESTS, request_id) == [(1, True, None)]
 
 
-def test_a_repeated_url_is_looked_at_once(begin, work, database, shop):
-    request_id = begin(shop.url("/a.jpg"), f"{shop.url('/b.jpg')},{shop.url('/a.jpg')}")
+@pytest.mark.parametrize("options", [{}, {"human_urls": "true"}])
+def test_a_repeated_url_is_looked_at_once(begin, work, database, shop, options):
+    request_id = begin(shop.url("/a.jpg"), f"{shop.url('/b.jpg')},{shop.url('/a.jpg')}", options=Json(options))
 
     work(request_id, rows=2)
 
@@ -279,11 +280,6 @@ def test_the_status_and_the_webhook_have_the_summary(functions, ended):
     assert (
         told["message"] == "Preflight completed: 1 of 4 images would fail, see the finished CSV. None was compressed."
     )
-
-
-def test_there_is_no_report_on_images_that_became_nothing(functions, ended, report_queue):
-    assert received(report_queue) == []
-    assert content_of(functions.invoke("api", api_event("status", ended[0])))["report_url"] is None
 
 
 def test_the_finished_csv_says_it_row_by_row(database, bucket, ended, shop):

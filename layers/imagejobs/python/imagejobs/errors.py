@@ -9,6 +9,7 @@
     │   ├── JobNotFound               404  unknown, or another caller's
     │   ├── NoFailures                404  none of the job's rows failed
     │   ├── ResultNotReady            409
+    │   ├── NoReport                  404  of a dry run
     │   ├── ReportNotReady            404  `retry_after_seconds`
     │   ├── JobNotEnded               409  asked for what only an ended job can have
     │   ├── JobEnded                  409  too late: the work is done
@@ -106,6 +107,13 @@ class ResultNotReady(RequestError):
 
     code = "result_not_ready"
     http_status = 409
+
+
+class NoReport(RequestError):
+    """A dry run has no report."""
+
+    code = "no_report"
+    http_status = 404
 
 
 class ReportNotReady(RequestError):
