@@ -131,7 +131,9 @@ def test_nothing_but_the_page_s_files_is_handed_out(functions, name):
     assert (answer["statusCode"], content_of(answer)["code"]) == (404, "route_not_found")
 
 
-@pytest.mark.parametrize(("base_url", "base_path"), [("https://api.shop.example", ""), ("https://shop.example/a/b", "/a/b")])
+@pytest.mark.parametrize(
+    ("base_url", "base_path"), [("https://api.shop.example", ""), ("https://shop.example/a/b", "/a/b")]
+)
 def test_at_an_address_of_the_operator_s_own_files_are_below_that(functions, base_url, base_path):
     before = headers(page(functions))["ETag"]
     functions.values["API_BASE_URL"] = base_url

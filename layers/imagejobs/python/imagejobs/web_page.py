@@ -55,7 +55,7 @@ def version() -> str:
 
 
 def page(event: APIGatewayProxyEvent, upload_origin: str) -> Response[str]:
-    """The page. Its addresses begin with the API's path, so that it may be asked for with a slash at its end or without.
+    """The page. Its addresses begin with the API's path: it may be asked for with a slash at its end or without.
 
     Args:
         event: The request.

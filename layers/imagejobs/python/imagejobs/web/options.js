@@ -78,7 +78,7 @@ export function moreOptions() {
       input("id_column", "Column of the number", "If it has another name than usual: what a product's rows share."),
       input("name_column", "Column of the name", "If it has another name than usual."),
       input("url_columns", "Columns of picture addresses", "If they have other names than usual; several with commas between."),
-      select("result", "In the finished CSV", "A shop's export gets new addresses only, so that it can be imported.", [
+      select("result", "What comes back", "A shop's export gets new addresses only, so that it can be imported.", [
         ["", "as usual for the sheet"],
         ["append", "our columns are added"],
         ["replace", "new addresses stand in place of the old"],
