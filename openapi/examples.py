@@ -244,6 +244,7 @@ REFUSALS: Mapping[type[errors.ImageJobsError], str] = {
     errors.JobEnded: "All of the job's work is done; there is nothing left to cancel.",
     errors.NothingToRetry: ("None of the job's images failed; see the finished CSV for rows that name no image."),
     errors.NoFailures: "The job is COMPLETED and has no CSV of rows that failed.",
+    errors.NoReport: "The job is a dry run; its finished CSV and its status say what was found.",
     errors.NoWebhook: "The job was uploaded without a webhook_url.",
     errors.IdempotencyKeyReused: ("This Idempotency-Key came with another file or other fields before; use a new one."),
     errors.QuotaExceeded: (

@@ -302,6 +302,7 @@ def report(request_id: str) -> SeeOther | Ok[Link]:
     whose header `Accept` wants `application/json` more than `text/html` gets 200 and the URL as JSON instead.
 
     Raises:
+        NoReport: The job is a dry run.
         ReportNotReady: There is none yet.
     """
     event, job_id = app.current_event, job_of(request_id)

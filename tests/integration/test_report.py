@@ -159,6 +159,17 @@ def test_a_report_is_written_once_a_generation(functions, staged, database, buck
     assert [key for key in keys_in(bucket) if key.startswith("reports/")] == [f"reports/{request_id}-1.html"]
 
 
+def test_a_dry_run_has_no_report_and_says_so(functions, staged, row_queue, report_queue, shop):
+    request_id = staged(shop.url("/lamp.jpg"), dry_run=True)
+    deliver(functions, "compress", row_queue)
+
+    close(functions, request_id)
+
+    assert received(report_queue) == []
+    answer = functions.invoke("api", api_event("report", request_id))
+    assert (answer["statusCode"], content_of(answer)["code"]) == (409, "no_report")
+
+
 def test_a_retried_job_has_no_report_until_its_new_one(functions, staged, database, report_queue, shop):
     request_id = staged(shop.url("/gone.jpg"))
     finish(database, request_id, failing={(1, 1)})

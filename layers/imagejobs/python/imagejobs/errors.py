@@ -13,6 +13,7 @@
     │   ├── JobNotEnded               409  asked for what only an ended job can have
     │   ├── JobEnded                  409  too late: the work is done
     │   ├── NothingToRetry            409
+    │   ├── NoReport                  409  a dry run makes none
     │   ├── NoWebhook                 409
     │   ├── IdempotencyKeyReused      409  the same key with another upload
     │   ├── LimitExceeded             429  `retry_after_seconds`
@@ -99,6 +100,13 @@ class NoFailures(RequestError):
 
     code = "no_failures"
     http_status = 404
+
+
+class NoReport(RequestError):
+    """The job is a dry run, which has its `preflight` instead."""
+
+    code = "no_report"
+    http_status = 409
 
 
 class ResultNotReady(RequestError):

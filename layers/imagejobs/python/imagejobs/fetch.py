@@ -67,8 +67,8 @@ _MISSING_STATUSES = frozenset({404, 410})
 
 # RFC 9110, section 8.8.3, without its bytes beyond ASCII; what is longer is not kept.
 _ENTITY_TAG = re.compile(r'(W/)?"[!#-~]{0,256}"')
-# What an HTTP date is made of in its three forms (section 5.6.7). A header of a stranger's may hold anything else, such as
-# NUL, which Postgres keeps in no text.
+# What an HTTP date is made of in its three forms (section 5.6.7). A stranger's header may hold all else, such as NUL,
+# which Postgres keeps in no text.
 _HTTP_DATE = re.compile(r"[A-Za-z0-9 ,:-]{1,40}")
 
 _GET_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}

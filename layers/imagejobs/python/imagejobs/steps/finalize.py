@@ -184,8 +184,11 @@ class Closer:
         return job
 
     def _ring_report(self, job: Row, state: Mapping[str, Any]) -> None:
-        """Have the report written unless it is; a webhook never waits for it, whatever becomes of the message."""
-        if job["status"] not in TERMINAL or not _is_present(job, state) or job["report_key"]:
+        """Have the report written unless it is; a webhook never waits for it, whatever becomes of the message.
+
+        A dry run has nothing to show.
+        """
+        if job["status"] not in TERMINAL or not _is_present(job, state) or job["report_key"] or job["dry_run"]:
             return
         try:
             self.report_queue.ring_report(job["request_id"], job["generation"])

@@ -12,7 +12,7 @@ from imagejobs.addresses import shown_url
 from imagejobs.answers import Deliveries, Delivery, Image, ImageEvents, ImagePage, Job, JobPage
 from imagejobs.bucket import RESULT_PREFIX, Bucket, ObjectVersion
 from imagejobs.database import Database, Row, Transaction
-from imagejobs.errors import NoFailures, ReportNotReady, ResultNotReady
+from imagejobs.errors import NoFailures, NoReport, ReportNotReady, ResultNotReady
 from imagejobs.jobs import TERMINAL, failures_key, job_document, lock_owned_job, owned_job, timestamp
 from imagejobs.limits import MAX_DELIVERIES, MAX_PAGE_BYTES
 
@@ -116,9 +116,12 @@ def report_link(database: Database, bucket: Bucket, *, owner: str, request_id: U
 
     Raises:
         JobNotFound: Unknown, or another caller's.
+        NoReport: The job is a dry run.
         ReportNotReady: It is not written yet.
     """
     job = owned_job(database, owner, request_id)
+    if job["dry_run"]:
+        raise NoReport("The job is a dry run; its finished CSV and its status say what was found.")
     if not job["report_key"]:
         if job["status"] in TERMINAL:
             raise ReportNotReady("The report on this job is being written. Ask again in a moment.", _REPORT_SECONDS)
