@@ -44,7 +44,8 @@ class Corrector:
     def correct(self, owner: str, request_id: UUID, daily_images: int, file: bytes) -> int:
         """Merge corrected rows, and do again what is changed or has failed.
 
-        An image is its row and its place in it: one that is completed and whose URL stays there is kept.
+        An image is its row and its place in it: one that is completed and whose URL stays there is kept; where it has
+        a human URL, so must its serial number.
 
         Args:
             owner: The caller's name.
@@ -174,11 +175,11 @@ class _Change:
     def compare(self, rows: Sequence[SheetRow], images: Iterable[Row]) -> None:
         """Find what is kept, what goes and what is new."""
         self.images = [columns for row in rows for columns in staged_images(row)]
-        wanted = {(image["row_number"], image["position"]): image["source_url"] for image in self.images}
+        wanted = {(image["row_number"], image["position"]): image for image in self.images}
         kept = 0
         for image in images:
             place = (image["row_number"], image["position"])
-            if image["status"] == "COMPLETED" and wanted.get(place) == image["source_url"]:
+            if image["status"] == "COMPLETED" and place in wanted and _is_same(image, wanted[place]):
                 kept += 1
             else:
                 self.gone.append({"row_number": place[0], "position": place[1]})
@@ -191,6 +192,12 @@ class _Change:
             for row in self.rows
             if row.error
         ]
+
+
+def _is_same(image: Row, wanted: Mapping[str, Any]) -> bool:
+    """Whether it stays what it is. A copy is named after the serial number, which may be another row's from now on."""
+    has_its_name = image["human_key"] is None or image["serial_number"] == wanted["serial_number"]
+    return has_its_name and bool(image["source_url"] == wanted["source_url"])
 
 
 def _arrays(row_numbers: Iterable[int]) -> Iterator[str]:
