@@ -11,7 +11,7 @@ from imagejobs.database import Database
 from imagejobs.limits import MAX_UPLOAD_BYTES
 from imagejobs.steps import correct as correct_step
 from imagejobs.steps.control import Control
-from imagejobs.steps.correct import Corrector
+from imagejobs.steps.correct import CORRECTED_LIMITS, Corrector
 from operations.verify import statements
 from tests.integration.handlers import (
     api_event,
@@ -378,6 +378,15 @@ def test_another_header_is_refused(functions, database, bucket):
     answer = retry(functions, request_id, sheet(B))
 
     assert "Line 1: this is not the header of the job's failures.csv" in content_of(answer)["message"]
+
+
+def test_a_gzip_that_would_fill_the_memory_is_refused(functions, database, bucket):
+    request_id = ended(functions, database, bucket, sheet(A), failing=[(1, 1)])
+    blank_lines = (" " * 100_000 + "\n") * (CORRECTED_LIMITS.max_bytes // 100_000)
+
+    answer = retry(functions, request_id, gzip.compress((failures_of(bucket, request_id) + blank_lines).encode()))
+
+    assert (answer["statusCode"], content_of(answer)["code"]) == (413, "sheet_too_large")
 
 
 def test_corrections_count_against_the_callers_day(functions, database, bucket, corrector, connect):

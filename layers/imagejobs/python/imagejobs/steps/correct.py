@@ -18,11 +18,14 @@ from imagejobs.database import Database, Row, Transaction, json_arrays
 from imagejobs.errors import JobNotEnded, NothingToRetry, SheetError, SheetTooLarge
 from imagejobs.generations import GONE, begin_generation
 from imagejobs.jobs import TERMINAL, corrections_key, lock_owned_job, owned_job
-from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
+from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS, SheetLimits
 from imagejobs.sheet import SheetForm, SheetRow, check_sheet, read_sheet
 from imagejobs.sheet_layout import SheetLayout
 from imagejobs.staged_images import staged_images
 
+# Of the file, which may be a gzip: it is held in memory. What is kept of it has `MAX_UPLOAD_BYTES` at most, and its
+# errors, a sentence for each image, some three times as many.
+CORRECTED_LIMITS = SheetLimits(SHEET_LIMITS.max_rows, 4 * MAX_UPLOAD_BYTES)
 # Of the same job at the same time: each time another one was quicker.
 MAX_TRIES = 3
 
@@ -79,7 +82,7 @@ class Corrector:
     def _change(self, job: Row, file: bytes, sha256: str) -> "_Change | None":
         """What is to be changed; None when the file was merged before and has left nothing to do."""
         layout = SheetLayout.from_fields(job["layout"])
-        corrected = read_corrections(BytesIO(file), SHEET_LIMITS, self._form(job, layout))
+        corrected = read_corrections(BytesIO(file), CORRECTED_LIMITS, self._form(job, layout))
         failed = self._failed(job["request_id"], corrected)
         if job["corrections_sha256"] == sha256:
             corrected = {number: row for number, row in corrected.items() if number in failed}
