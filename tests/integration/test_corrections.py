@@ -331,6 +331,25 @@ def test_a_lost_reply_to_the_commit_merges_once(functions, database, bucket, con
     assert counters_of(database, request_id)[2:5] == (3, 1, 0)
 
 
+def test_the_same_file_twice_at_once_is_merged_once(functions, database, bucket, corrector, monkeypatch):
+    """The second one has read the job before the first one's commit, and its failed rows after that."""
+    request_id = ended(functions, database, bucket, sheet(A, B), failing=[(1, 1)])
+    file = failures_of(bucket, request_id).replace(A, C).encode()
+    failed = Corrector._failed
+    answers = []
+
+    def after_the_other(self, *arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(Corrector, "_failed", failed)
+            answers.append(corrector.correct("shop", request_id, 100, file))
+        return failed(self, *arguments)
+
+    monkeypatch.setattr(Corrector, "_failed", after_the_other)
+    answers.append(corrector.correct("shop", request_id, 100, file))
+
+    assert answers == [2, 2]
+
+
 def test_of_two_corrections_at_once_one_comes_too_late(functions, database, bucket, corrector):
     request_id = ended(functions, database, bucket, sheet(A, B), failing=[(1, 1), (2, 1)])
     text = failures_of(bucket, request_id)

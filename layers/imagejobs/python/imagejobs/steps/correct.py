@@ -72,7 +72,12 @@ class Corrector:
         for _ in range(MAX_TRIES):
             job = owned_job(self.database, owner, request_id)
             _refuse_open(job, sha256)
-            change = self._change(job, file, sha256) if job["status"] in TERMINAL else None
+            try:
+                change = self._change(job, file, sha256) if job["status"] in TERMINAL else None
+            except SheetError:
+                if owned_job(self.database, owner, request_id)["generation"] == job["generation"]:
+                    raise
+                continue  # it was held against images that another request has begun with
             begun = self.database.transact(partial(_merge, owner, daily_images, change)) if change else job
             if begun is not None:
                 self.ring(begun)
