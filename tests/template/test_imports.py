@@ -100,8 +100,9 @@ LOADED_OF_OURS = {
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
     "finalize": "bucket corrections database errors estimate fields form_fields gzip_stream jobs metrics options"
     " preflight preflight_sheet queries queues result_sheet sheet sheet_layout steps.finalize url_cell webhook",
-    "report": "addresses bucket codec database destination_settings destinations errors fetch fields hosts image_header"
-    " image_result jobs metrics near_duplicates options queries queues report_page report_style steps.report",
+    "report": "addresses bucket codec database destination_settings destinations errors fetch fields form_fields hosts"
+    " image_header image_result jobs metrics near_duplicates options queries queues report_page report_style"
+    " steps.report",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",
     "sweep": "bucket database errors executions jobs metrics queries queues steps.sweep",

@@ -136,37 +136,6 @@ def test_a_failed_picture_is_done_again_and_a_job_is_cancelled(visit, client, sh
     expect(page.get_by_text("Cancelled", exact=True).or_(page.get_by_text("Finished", exact=True))).to_be_visible()
 
 
-def test_a_look_first_then_the_failures_corrected(visit, shop):
-    page, wrong = visit.page, f"/{uuid4()}.jpg"
-    sheet = f"{HEADER}1,Vase,{shop.url('/vase.jpg')}\n2,Jug,{shop.url(wrong)}\n"
-    visit.enter()
-    visit.choose(sheet)
-    page.get_by_role("button", name="Only look first").click()
-
-    expect(page.get_by_text("Finished", exact=True)).to_be_visible()
-    totals = page.get_by_role("region", name="Progress and totals")
-    expect(totals).to_contain_text("Would be savedabout")
-    expect(totals).to_contain_text("Would fail1")
-    row = page.get_by_role("listitem").filter(has_text="Row 1 Vase").first
-    expect(row).to_contain_text("JPEG, 1200 × 1500 pixels")
-    expect(page.get_by_role("button", name="Download what was found")).to_be_visible()
-    page.get_by_role("link", name="All jobs").click()
-    expect(page.locator(".jobs li").first).to_contain_text("2 pictures looked at, 1 would fail")
-
-    visit.choose(sheet)
-    visit.begin()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download the failures").click()
-    failures = download.value.path().read_text(encoding="utf-8-sig")
-    corrected = failures.replace(shop.url(wrong), shop.url("/jug.jpg"), 1)
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Send the failures corrected").click()
-    chooser.value.set_files({"name": "failures.csv", "mimeType": "text/csv", "buffer": corrected.encode()})
-
-    expect(page.get_by_role("slider", name="jug.jpg")).to_be_visible()
-    expect(page.get_by_role("button", name="Send the failures corrected")).to_have_count(0)
-
-
 def test_a_wrong_token_and_a_token_that_was_revoked(visit, finished):
     page = visit.page
     visit.open(f"#/job/{finished}")

@@ -1,4 +1,6 @@
-/** The API that this page belongs to. Its addresses are relative: below a stage's path as under a domain of its own. */
+/** The API that this page belongs to. */
+
+const API = new URL("../../", import.meta.url); // this module is at `web/<version>/` of it
 
 /**
  * @typedef {object} Job What `GET /job/status/<request_id>` answers.
@@ -17,18 +19,28 @@
  * @property {number} images_reused
  * @property {number} bytes_before
  * @property {number} bytes_after
- * @property {boolean} dry_run
- * @property {Preflight | null} preflight
  * @property {string | null} result_url
- * @property {string | null} [failures_url]
- * @property {string | null} [report_url]
+ * @property {Sheet | null} sheet
+ * @property {boolean} dry_run Its pictures are only looked at.
+ * @property {Preflight | null} preflight
+ * @property {string | null} failures_url
+ * @property {string | null} report_url
  */
 
 /**
- * @typedef {object} Preflight What a preflight found, those of its members that are shown.
+ * @typedef {object} Sheet What was found in a CSV.
+ * @property {{id: string, name: string, urls: string[]}} columns
+ * @property {"comma" | "semicolon" | "tab"} column_separator
+ * @property {("," | "|" | ";" | "\n")[]} url_separators
+ */
+
+/**
+ * @typedef {object} Preflight What a dry run has found.
+ * @property {Record<string, number>} images_failed_by_code
+ * @property {number} images_reused
  * @property {number} duplicates
- * @property {number} bytes_before
  * @property {{small: number, large: number}} warnings
+ * @property {Record<string, {images: number, bytes: number}>} formats
  * @property {{bytes_after: number, seconds: number, usd: number}} estimate
  */
 
@@ -50,6 +62,8 @@
  * @property {number | null} bytes_before
  * @property {number | null} bytes_after
  * @property {"not_modified" | "same_content" | null} reused
+ * @property {string | null} human_url
+ * @property {number | null} same_as_row_number
  */
 
 /**
@@ -166,21 +180,19 @@ export class Api {
     return opened;
   }
 
+  /** @param {string} id @param {FormData} form The corrected rows, as `file`. @returns {Promise<object>} */
+  correct(id, form) {
+    return this.#json("POST", `${job(id)}/retry`, { body: form });
+  }
+
   /** @param {string} id @param {"retry" | "cancel" | "redeliver"} what @returns {Promise<object>} */
   ask(id, what) {
     return this.#json("POST", `${job(id)}/${what}`);
   }
 
-  /** @param {string} id @param {File} file The job's failures, corrected. @returns {Promise<object>} */
-  correct(id, file) {
-    const body = new FormData();
-    body.append("file", file);
-    return this.#json("POST", `${job(id)}/retry`, { body });
-  }
-
   async #json(method, path, { body = undefined, headers = {}, signal = undefined } = {}) {
     const all = { Authorization: `Bearer ${this.token}`, Accept: "application/json", ...headers };
-    const answer = await reach(path, { method, body, headers: all, signal });
+    const answer = await reach(new URL(path, API), { method, body, headers: all, signal });
     const content = await answer.json().catch(() => ({}));
     if (answer.ok) return content;
     if (answer.status === 401) this.onRefused();
@@ -192,7 +204,7 @@ export class Api {
 /**
  * An answer, whatever it says.
  *
- * @param {string} address
+ * @param {string | URL} address
  * @param {RequestInit} request
  * @returns {Promise<Response>}
  */

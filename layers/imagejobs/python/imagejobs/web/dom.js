@@ -82,20 +82,3 @@ export function button(label, work, kind = "") {
   }
   return element;
 }
-
-/**
- * Have the person choose a CSV.
- *
- * @returns {Promise<File | null>} Null when none was chosen.
- */
-export function chosenFile() {
-  return new Promise((resolve) => {
-    const input = el("input", { type: "file", accept: ".csv,.tsv,.gz,text/csv", hidden: true, onchange: done, oncancel: done });
-    document.body.append(input); // outside the document it may be forgotten before the choice
-    input.click();
-    function done() {
-      input.remove();
-      resolve(input.files[0] ?? null);
-    }
-  });
-}

@@ -85,8 +85,9 @@ function item(job) {
 /** @param {import("./api.js").Job} job @returns {string} */
 function summary(job) {
   if (job.images === null) return job.error_message ?? "Reading the sheet";
-  if (!hasEnded(job)) return `${counted(job.images, "picture")}, ${job.completion_percentage} % done`;
-  if (job.dry_run) return `${counted(job.images, "picture")} looked at${job.images_failed ? `, ${count(job.images_failed)} would fail` : ""}`;
+  const pictures = counted(job.images, "picture");
+  if (!hasEnded(job)) return `${pictures}, ${job.completion_percentage} % done`;
+  if (job.dry_run) return `${pictures}, ${count(job.images_failed)} would fail`;
   const failed = job.images_failed ? `, ${count(job.images_failed)} failed` : "";
-  return `${counted(job.images, "picture")}${failed}, ${saved(job.bytes_before, job.bytes_after)}`;
+  return `${pictures}${failed}, ${saved(job.bytes_before, job.bytes_after)}`;
 }
