@@ -169,7 +169,7 @@ class JobPage {
 }
 
 const COLUMN_SEPARATORS = { comma: "commas", semicolon: "semicolons", tab: "tabs" };
-const URL_SEPARATORS = { ",": "commas", "|": "upright strokes", ";": "semicolons", "\n": "line breaks" };
+const URL_SEPARATORS = { ",": "commas", "|": "vertical bars", ";": "semicolons", "\n": "line breaks" };
 
 /** @param {import("./api.js").Sheet} sheet @returns {string} How it was read. */
 function sheetWords({ columns, column_separator: separator, url_separators: found }) {

@@ -82,7 +82,7 @@ export class Progress {
 /** @param {import("./api.js").Job} job @returns {string} */
 function notes(job) {
   const kept = job.images_unchanged && `${count(job.images_unchanged)} kept as is`;
-  const reused = job.images_reused && `${count(job.images_reused)} unchanged since an earlier job`;
+  const reused = job.images_reused && `${count(job.images_reused)} compressed before`;
   return [kept, reused].filter(Boolean).join(", ");
 }
 
