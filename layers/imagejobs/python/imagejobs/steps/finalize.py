@@ -250,7 +250,7 @@ class Closer:
         if summary:
             return write_findings(sheet.form, failures.watch(_beside(sheet, summary.counted(images), finding_of)))
         rows = failures.watch(_beside(sheet, images, _outcome))
-        return write_result(sheet.form, rows, human_urls="human_urls" in job["options"])
+        return write_result(sheet.form, rows, human_urls=CompressionOptions.from_fields(job["options"]).human_urls)
 
     def _store_failures(self, job: Row, file: BinaryIO) -> str:
         file.seek(0)
