@@ -9,7 +9,7 @@ import { Gallery } from "./gallery.js";
 import { Progress, nameOf, state } from "./progress.js";
 import { ways } from "./ways.js";
 
-const REPORT_LOOKS = 10; // a report is there seconds after the job's end
+const REPORT_LOOKS = 30; // a report is there seconds after the job's end, the first one of a quiet day a little later
 const REPORT_SECONDS = 2;
 
 /** @param {HTMLElement} root @param {import("./app.js").View} view */
@@ -87,12 +87,15 @@ class JobPage {
     this.#offer(ways(this.view, job, () => this.#again()));
   }
 
-  /** Buttons stay as they are, with the focus, while the same ones are wanted. */
+  /** What is wanted still stays as it is, with the focus. */
   #offer(wanted) {
-    const shown = [...this.actions.children].map((element) => element.textContent);
-    if (wanted.map(([label]) => label).join() === shown.join()) return;
-    this.actions.replaceChildren(...wanted.map(([label, work, kind]) =>
-      work ? button(label, () => this.#try(label, work), kind) : el("a", { href: "#/" }, label)));
+    const labels = wanted.map(([label]) => label);
+    const shown = [...this.actions.children].filter((element) => labels.includes(element.textContent) || element.remove());
+    for (const [place, [label, work, kind]] of wanted.entries()) {
+      if (shown.some((element) => element.textContent === label)) continue;
+      const way = work ? button(label, () => this.#try(label, work), kind) : el("a", { href: "#/" }, label);
+      this.actions.insertBefore(way, this.actions.children[place] ?? null);
+    }
   }
 
   async #again() {
