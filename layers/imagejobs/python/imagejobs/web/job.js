@@ -89,13 +89,13 @@ class JobPage {
 
   /** What is wanted still stays as it is, with the focus. */
   #offer(wanted) {
-    const labels = wanted.map(([label]) => label);
-    const shown = [...this.actions.children].filter((element) => labels.includes(element.textContent) || element.remove());
-    for (const [place, [label, work, kind]] of wanted.entries()) {
-      if (shown.some((element) => element.textContent === label)) continue;
+    const shown = new Map([...this.actions.children].map((element) => [element.textContent, element]));
+    wanted.forEach(([label, work, kind], place) => {
+      if (shown.delete(label)) return;
       const way = work ? button(label, () => this.#try(label, work), kind) : el("a", { href: "#/" }, label);
       this.actions.insertBefore(way, this.actions.children[place] ?? null);
-    }
+    });
+    for (const element of shown.values()) element.remove();
   }
 
   async #again() {
