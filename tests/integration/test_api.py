@@ -616,6 +616,9 @@ def test_an_image_says_what_became_of_it(functions, database, bucket):
         "score": 81.53,
         "content": "photograph",
         "reused": None,
+        "human_url": None,
+        "same_as_row_number": None,
+        "same_as_position": None,
     }
     nothing = dict.fromkeys(completed.keys() - {*place, "image_id", "position", "source_url", "status"})
     assert failed == {

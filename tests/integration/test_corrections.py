@@ -11,7 +11,7 @@ from imagejobs.database import Database
 from imagejobs.limits import MAX_UPLOAD_BYTES
 from imagejobs.steps import correct as correct_step
 from imagejobs.steps.control import Control
-from imagejobs.steps.correct import Corrector
+from imagejobs.steps.correct import CORRECTED_LIMITS, Corrector
 from operations.verify import statements
 from tests.integration.handlers import (
     api_event,
@@ -331,6 +331,25 @@ def test_a_lost_reply_to_the_commit_merges_once(functions, database, bucket, con
     assert counters_of(database, request_id)[2:5] == (3, 1, 0)
 
 
+def test_the_same_file_twice_at_once_is_merged_once(functions, database, bucket, corrector, monkeypatch):
+    """The second one has read the job before the first one's commit, and its failed rows after that."""
+    request_id = ended(functions, database, bucket, sheet(A, B), failing=[(1, 1)])
+    file = failures_of(bucket, request_id).replace(A, C).encode()
+    failed = Corrector._failed
+    answers = []
+
+    def after_the_other(self, *arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(Corrector, "_failed", failed)
+            answers.append(corrector.correct("shop", request_id, 100, file))
+        return failed(self, *arguments)
+
+    monkeypatch.setattr(Corrector, "_failed", after_the_other)
+    answers.append(corrector.correct("shop", request_id, 100, file))
+
+    assert answers == [2, 2]
+
+
 def test_of_two_corrections_at_once_one_comes_too_late(functions, database, bucket, corrector):
     request_id = ended(functions, database, bucket, sheet(A, B), failing=[(1, 1), (2, 1)])
     text = failures_of(bucket, request_id)
@@ -378,6 +397,15 @@ def test_another_header_is_refused(functions, database, bucket):
     answer = retry(functions, request_id, sheet(B))
 
     assert "Line 1: this is not the header of the job's failures.csv" in content_of(answer)["message"]
+
+
+def test_a_gzip_that_would_fill_the_memory_is_refused(functions, database, bucket):
+    request_id = ended(functions, database, bucket, sheet(A), failing=[(1, 1)])
+    blank_lines = (" " * 100_000 + "\n") * (CORRECTED_LIMITS.max_bytes // 100_000)
+
+    answer = retry(functions, request_id, gzip.compress((failures_of(bucket, request_id) + blank_lines).encode()))
+
+    assert (answer["statusCode"], content_of(answer)["code"]) == (413, "sheet_too_large")
 
 
 def test_corrections_count_against_the_callers_day(functions, database, bucket, corrector, connect):

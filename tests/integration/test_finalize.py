@@ -187,7 +187,7 @@ def test_a_refused_sheet_gets_an_error_file_instead(functions, database, bucket,
         "status": "FAILED",
         "message": message,
     }
-    assert "Product Name" in message
+    assert "separated by semicolons" in message
 
 
 def test_the_finished_csv_takes_the_place_of_an_earlier_files_error(functions, database, bucket, connect):

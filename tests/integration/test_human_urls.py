@@ -8,6 +8,7 @@ from imagejobs.bucket import Bucket
 from imagejobs.jobs import MAX_HUMAN_NAME_BYTES, human_key
 from tests.integration.handlers import api_event, close, content_of, file_event, row_body, sqs_event
 from tests.integration.jobs import images_of, query, sheet, upload
+from tests.integration.test_corrections import corrected
 from tests.unit.fetch_helpers import http_answer, says, scripted_origin, serves
 from tests.unit.image_helpers import encode, noise
 
@@ -137,6 +138,32 @@ def test_nothing_is_copied_unless_it_is_asked_for(begin, compress, shop, databas
 
     assert images_of(database, request_id)[0]["human_url"] is None
     assert len(objects(bucket)) == 1
+
+
+def test_a_serial_number_that_is_another_rows_after_a_correction_names_that_rows_images(
+    functions, begin, compress, shop, database, bucket
+):
+    """The image that had it before is done again under its own."""
+    gone = says(http_answer(status="404 Not Found"))
+    shop.answers |= {"/gone": [gone], "/new": [gone, serves(NEW)]}
+    request_id = begin(f"{shop.url('/gone')},{shop.url('/a')}", f"{shop.url('/b')},{shop.url('/new')}")
+    compress(request_id)
+    close(functions, request_id)
+
+    answer = corrected(functions, bucket, request_id, ("\r\n1,", "\r\n3,"), ("\r\n2,", "\r\n1,"))
+    assert answer["statusCode"] == 202
+    rows = [row_body(request_id, number, generation=2) for number in (1, 2)]
+    functions.invoke("compress", sqs_event("compress", *rows))
+    close(functions, request_id, generation=2)
+
+    images = images_of(database, request_id)
+    folder = f"https://images.example/images/{request_id}"
+    names = [f"{folder}/{name}.jpg" for name in ("3/2", "1/1", "1/2")]
+    assert [image["human_url"] for image in images] == [None, *names]
+    found = objects(bucket)
+    assert len(found) == 6
+    for image in images[1:]:
+        assert found[key_of(image["human_url"])][0] == found[key_of(image["image_url"])][0]
 
 
 # ── Strays ──────────────────────────────────────────────────────────────────────────────────────────────────────────

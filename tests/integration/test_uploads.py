@@ -139,6 +139,16 @@ def test_its_images_are_counted_against_the_callers_day_once_it_is_read(function
     assert images_of(database, forms[1]["request_id"]) == []
 
 
+def test_its_images_count_for_the_day_on_which_it_is_read(functions, database, bucket, connect):
+    """What is reused of them is given back to that day."""
+    form = opened(functions, request({}, daily_images=3))
+    query(connect, "UPDATE job_request SET counted_on = counted_on - 1")
+
+    arrive(functions, bucket, form, sheet(A))
+
+    assert query(connect, "SELECT used.images FROM job_request JOIN caller_usage AS used ON day = counted_on") == [(1,)]
+
+
 def test_a_sheet_that_cannot_be_read_fails_its_job_with_the_line(functions, database, bucket):
     form = opened(functions, request({}))
 

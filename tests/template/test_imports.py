@@ -24,6 +24,7 @@ PURE_MODULES = sorted(
     {
         *(name for name in MODULES if name.startswith("imagejobs.image")),
         "imagejobs.corrections",
+        "imagejobs.estimate",
         "imagejobs.form_fields",
         "imagejobs.gzip_stream",
         "imagejobs.sheet",
@@ -34,6 +35,9 @@ PURE_MODULES = sorted(
         "imagejobs.report_page",
         "imagejobs.report_style",
         "imagejobs.near_duplicates",
+        "imagejobs.preflight",
+        "imagejobs.preflight_sheet",
+        "imagejobs.reuse",
         "imagejobs.addresses",
         "imagejobs.destinations",
         "imagejobs.hosts",

@@ -180,8 +180,9 @@ def test_validators_that_may_be_relied_on_come_with_the_picture(headers, etag, l
         {"Last_Modified": "yesterday", "Date": TUESDAY},
         {"Last_Modified": MONDAY, "Date": "today"},
         {"Last_Modified": f"{MONDAY}, {MONDAY}", "Date": TUESDAY},
+        {"Last_Modified": f"{MONDAY}\0", "Date": TUESDAY},
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_what_is_no_validator_or_a_weak_date_is_left(headers):
     """A date of the very second in which the answer was sent: the picture may have changed once more in it."""
@@ -305,6 +306,7 @@ def test_any_other_status_is_final_and_named(status):
     assert "/cat.jpg" in refusal.value.message
     assert "secret" not in refusal.value.message
     assert not refusal.value.transient
+    assert ("anyone may fetch it" in refusal.value.message) == (status[:3] in {"401", "403"})
 
 
 @pytest.mark.parametrize("status", ["408 Time", "425 Early", "429 Many", "500 Bad", "503 Busy", "599 Odd"])

@@ -213,8 +213,8 @@ def test_a_share_is_never_rounded_to_a_whole_that_it_is_not(before, after, said)
     [
         (0, "0 bytes"),
         (999, "999 bytes"),
-        (1_000, "1.0 KB"),
-        (99_949, "99.9 KB"),
+        (1_000, "1.0 kB"),
+        (99_949, "99.9 kB"),
         (999_999, "1.0 MB"),
         (25 * 10**9, "25.0 GB"),
     ],

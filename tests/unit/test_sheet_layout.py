@@ -75,6 +75,7 @@ def test_one_column_of_urls_needs_no_list():
     [
         *("", "{", "[]", "{}", "null", '{"url": "x"}', '{"id": ""}', '{"id": null}', '{"id": ["x"]}', '{"urls": []}'),
         *('{"urls": [1]}', '{"urls": {"x": 1}}', '{"urls": " "}', '{"urls": ["A b", "a B"]}', '{"id": "a\\u0000"}'),
+        '{"id": "\\ud800"}',
         "[" * 3_000,
         json.dumps({"id": "x" * MAX_COLUMNS_CHARACTERS}),
     ],

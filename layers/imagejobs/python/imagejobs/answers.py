@@ -200,7 +200,8 @@ class Job(Totals):
     failures_url: Url | None
     """Where the rows that failed are had with the token; null while there are none."""
     report_url: Url | None
-    """Where the report is had with the token; null while there is none, which is until soon after the job has ended."""
+    """Where the report is had with the token; null while there is none, which is until soon after the job has ended,
+    and of a dry run for good."""
 
 
 class JobPage(TypedDict):

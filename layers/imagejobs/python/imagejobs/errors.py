@@ -102,18 +102,18 @@ class NoFailures(RequestError):
     http_status = 404
 
 
+class NoReport(RequestError):
+    """The job is a dry run, which has its `preflight` instead."""
+
+    code = "no_report"
+    http_status = 404
+
+
 class ResultNotReady(RequestError):
     """The job has no finished CSV, or not yet."""
 
     code = "result_not_ready"
     http_status = 409
-
-
-class NoReport(RequestError):
-    """A dry run has no report."""
-
-    code = "no_report"
-    http_status = 404
 
 
 class ReportNotReady(RequestError):

@@ -67,7 +67,9 @@ _MISSING_STATUSES = frozenset({404, 410})
 
 # RFC 9110, section 8.8.3, without its bytes beyond ASCII; what is longer is not kept.
 _ENTITY_TAG = re.compile(r'(W/)?"[!#-~]{0,256}"')
-_MAX_DATE_CHARACTERS = 40
+# What an HTTP date is made of in its three forms (section 5.6.7). A stranger's header may hold all else, such as NUL,
+# which Postgres keeps in no text.
+_HTTP_DATE = re.compile(r"[A-Za-z0-9 ,:-]{1,40}")
 
 _GET_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
 # Hours lie between two webhooks to one host; a connection kept so long would be dead on its next use.
@@ -326,7 +328,7 @@ class _Answer:
         etag, last_modified = headers.get("ETag", ""), headers.get("Last-Modified", "")
         if _ENTITY_TAG.fullmatch(etag):
             return Validators(self.url, etag, None)
-        if len(last_modified) <= _MAX_DATE_CHARACTERS and _is_strong(last_modified, headers.get("Date", "")):
+        if _HTTP_DATE.fullmatch(last_modified) and _is_strong(last_modified, headers.get("Date", "")):
             return Validators(self.url, None, last_modified)
         return None
 
@@ -530,7 +532,8 @@ def _require_success(response: BaseHTTPResponse, target: Target) -> None:
     if _is_transient(status):
         raise OriginUnavailable(f"The origin answered {status} for {target.shown}.", _retry_after_seconds(response))
     if status != 200:
-        raise OriginRefused(f"The origin answered {status} for {target.shown}; check that the image is there.")
+        remedy = "check that anyone may fetch it" if status in (401, 403) else "check that the image is there"
+        raise OriginRefused(f"The origin answered {status} for {target.shown}; {remedy}.")
     _require_plain(response, target)
 
 

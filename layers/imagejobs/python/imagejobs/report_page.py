@@ -169,7 +169,7 @@ def _head(report: Report) -> Iterable[str]:
         "after": _bytes(job["bytes_after"]),
         "images done": f"{_number(job['images_completed'])} of {_number(job['images_total'])}",
         "images failed": _number(job["images_failed"]),
-        "left as they were": _number(job["images_unchanged"]),
+        "kept as is": _number(job["images_unchanged"]),
         "rows": _number(job["rows_total"]),
         "rows that could not be used": _number(job["rows_failed"]),
     }
@@ -191,7 +191,7 @@ def _formats(report: Report) -> Iterable[str]:
         for row in report.formats
     ]
     yield from _section("What came out", "", bool(rows), "No image was completed.")
-    columns = ("Format", "#Images", "#Left as they were", "#Bytes before", "#Bytes after", "#Saved")
+    columns = ("Format", "#Images", "#Kept as is", "#Bytes before", "#Bytes after", "#Saved")
     yield from _table("Images by the format that they have now", columns, rows)
     yield "</section>"
 
@@ -356,7 +356,7 @@ def _number(number: int | None) -> str:
 
 def _bytes(count: int) -> str:
     """To three digits or so, in powers of a thousand."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size * 0.9995:
             amount = count / size
             return f"{amount:.{0 if amount >= 99.95 else 1}f} {unit}"

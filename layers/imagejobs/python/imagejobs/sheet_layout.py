@@ -1,6 +1,7 @@
 """Steps `api`, `fan_out` and `finalize`: what a user's CSV looks like, as form fields say it."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,10 +93,12 @@ def _column_names(said: dict[str, Any]) -> ColumnNames:
 
 
 _KEYS = ("id", "name", "urls")
+# JSON has both in escapes; no header has either, and Postgres takes neither in text.
+_NUL_OR_SURROGATE = re.compile("[\0\ud800-\udfff]")
 
 
 def _is_name(name: Any) -> bool:  # noqa: ANN401 whatever the JSON had there
-    return isinstance(name, str) and bool(name.strip()) and "\0" not in name
+    return isinstance(name, str) and bool(name.strip()) and not _NUL_OR_SURROGATE.search(name)
 
 
 @dataclass(frozen=True, slots=True)

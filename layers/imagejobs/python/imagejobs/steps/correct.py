@@ -18,11 +18,14 @@ from imagejobs.database import Database, Row, Transaction, json_arrays
 from imagejobs.errors import JobNotEnded, NothingToRetry, SheetError, SheetTooLarge
 from imagejobs.generations import GONE, begin_generation
 from imagejobs.jobs import TERMINAL, corrections_key, lock_owned_job, owned_job
-from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS
+from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS, SheetLimits
 from imagejobs.sheet import SheetForm, SheetRow, check_sheet, read_sheet
 from imagejobs.sheet_layout import SheetLayout
 from imagejobs.staged_images import staged_images
 
+# Of the file, which may be a gzip: it is held in memory. What is kept of it has `MAX_UPLOAD_BYTES` at most, and its
+# errors, a sentence for each image, some three times as many.
+CORRECTED_LIMITS = SheetLimits(SHEET_LIMITS.max_rows, 4 * MAX_UPLOAD_BYTES)
 # Of the same job at the same time: each time another one was quicker.
 MAX_TRIES = 3
 
@@ -44,7 +47,8 @@ class Corrector:
     def correct(self, owner: str, request_id: UUID, daily_images: int, file: bytes) -> int:
         """Merge corrected rows, and do again what is changed or has failed.
 
-        An image is its row and its place in it: one that is completed and whose URL stays there is kept.
+        An image is its row and its place in it: one that is completed and whose URL stays there is kept; where it has
+        a human URL, so must its serial number.
 
         Args:
             owner: The caller's name.
@@ -68,7 +72,12 @@ class Corrector:
         for _ in range(MAX_TRIES):
             job = owned_job(self.database, owner, request_id)
             _refuse_open(job, sha256)
-            change = self._change(job, file, sha256) if job["status"] in TERMINAL else None
+            try:
+                change = self._change(job, file, sha256) if job["status"] in TERMINAL else None
+            except SheetError:
+                if owned_job(self.database, owner, request_id)["generation"] == job["generation"]:
+                    raise
+                continue  # it was held against images that another request has begun with
             begun = self.database.transact(partial(_merge, owner, daily_images, change)) if change else job
             if begun is not None:
                 self.ring(begun)
@@ -78,7 +87,7 @@ class Corrector:
     def _change(self, job: Row, file: bytes, sha256: str) -> "_Change | None":
         """What is to be changed; None when the file was merged before and has left nothing to do."""
         layout = SheetLayout.from_fields(job["layout"])
-        corrected = read_corrections(BytesIO(file), SHEET_LIMITS, self._form(job, layout))
+        corrected = read_corrections(BytesIO(file), CORRECTED_LIMITS, self._form(job, layout))
         failed = self._failed(job["request_id"], corrected)
         if job["corrections_sha256"] == sha256:
             corrected = {number: row for number, row in corrected.items() if number in failed}
@@ -174,11 +183,11 @@ class _Change:
     def compare(self, rows: Sequence[SheetRow], images: Iterable[Row]) -> None:
         """Find what is kept, what goes and what is new."""
         self.images = [columns for row in rows for columns in staged_images(row)]
-        wanted = {(image["row_number"], image["position"]): image["source_url"] for image in self.images}
+        wanted = {(image["row_number"], image["position"]): image for image in self.images}
         kept = 0
         for image in images:
             place = (image["row_number"], image["position"])
-            if image["status"] == "COMPLETED" and wanted.get(place) == image["source_url"]:
+            if image["status"] == "COMPLETED" and place in wanted and _is_same(image, wanted[place]):
                 kept += 1
             else:
                 self.gone.append({"row_number": place[0], "position": place[1]})
@@ -191,6 +200,12 @@ class _Change:
             for row in self.rows
             if row.error
         ]
+
+
+def _is_same(image: Row, wanted: Mapping[str, Any]) -> bool:
+    """Whether it stays what it is. A copy is named after the serial number, which may be another row's from now on."""
+    has_its_name = image["human_key"] is None or image["serial_number"] == wanted["serial_number"]
+    return has_its_name and bool(image["source_url"] == wanted["source_url"])
 
 
 def _arrays(row_numbers: Iterable[int]) -> Iterator[str]:

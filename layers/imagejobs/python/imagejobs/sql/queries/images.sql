@@ -291,7 +291,7 @@ WHERE EXISTS (SELECT FROM row_error AS failed
                 AND image.status = 'FAILED');
 
 -- list_images_of_rows --
-SELECT image.row_number, image.position, image.source_url, image.status
+SELECT image.row_number, image.position, image.source_url, image.status, image.serial_number, image.human_key
 FROM jsonb_to_recordset(%(rows)s) AS named (row_number int) CROSS JOIN LATERAL (
     SELECT * FROM compressed_images AS of_row
     WHERE of_row.request_id = %(request_id)s AND of_row.row_number = named.row_number

@@ -81,9 +81,11 @@ WHERE request_id = %(request_id)s AND fan_out_token = %(token)s AND rows_staged 
 SELECT request_id FROM job_request WHERE request_id = %(request_id)s AND fan_out_token = %(token)s FOR UPDATE;
 
 -- declare_totals --
+-- Images that are counted here, not when the job was made, count for today.
 UPDATE job_request
 SET rows_total = %(rows_total)s, rows_failed = %(rows_failed)s, images_total = %(images_total)s, updated_at = now(),
-    sheet_found = %(sheet_found)s, rows_staged = %(rows_total)s, finalizable_at = CASE WHEN %(images_total)s = 0 THEN now() END
+    sheet_found = %(sheet_found)s, rows_staged = %(rows_total)s, finalizable_at = CASE WHEN %(images_total)s = 0 THEN now() END,
+    counted_on = CASE WHEN daily_images IS NULL THEN counted_on ELSE (now() AT TIME ZONE 'UTC')::date END
 WHERE request_id = %(request_id)s AND fan_out_token = %(token)s AND rows_total IS NULL;
 
 -- advance_rows_sent --
