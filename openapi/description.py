@@ -235,8 +235,10 @@ def _refusal(route: Route, found: Sequence[type[errors.ImageJobsError]]) -> dict
     lines = [f"- `{error.code}`: {read_docstring(error).summary}" for error in found]
     said = {error.code: {"code": error.code, "message": route.message(error)} for error in found}
     described = _error_response("\n".join(lines), said)
-    if any(issubclass(error, errors.LimitExceeded | errors.ReportNotReady) for error in found):
-        retry_after = {"schema": {"type": "integer"}, "description": "Seconds until it is worth another try."}
+    waits = [issubclass(error, errors.LimitExceeded | errors.ReportNotReady) for error in found]
+    if any(waits):
+        text = "Seconds until it is worth another try."
+        retry_after = {"required": all(waits), "schema": {"type": "integer"}, "description": text}
         described["headers"] = {"Retry-After": retry_after}
     return described
 

@@ -239,12 +239,12 @@ REFUSALS: Mapping[type[errors.ImageJobsError], str] = {
     errors.RequestIdInvalid: "The request_id in the path is not a UUID such as POST /upload returns.",
     errors.JobNotFound: f"There is no job {REQUEST_ID}.",
     errors.ResultNotReady: ("The job is PROCESSING and has no finished CSV yet. Ask again when it has ended."),
+    errors.NoReport: "A dry run has no report; what it found is in its status and its finished CSV.",
     errors.ReportNotReady: "The report on this job is being written. Ask again in a moment.",
     errors.JobNotEnded: "The job is PROCESSING; retry it when it has ended.",
     errors.JobEnded: "All of the job's work is done; there is nothing left to cancel.",
     errors.NothingToRetry: ("None of the job's images failed; see the finished CSV for rows that name no image."),
     errors.NoFailures: "The job is COMPLETED and has no CSV of rows that failed.",
-    errors.NoReport: "The job is a dry run; its finished CSV and its status say what was found.",
     errors.NoWebhook: "The job was uploaded without a webhook_url.",
     errors.IdempotencyKeyReused: ("This Idempotency-Key came with another file or other fields before; use a new one."),
     errors.QuotaExceeded: (

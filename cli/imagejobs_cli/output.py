@@ -93,11 +93,11 @@ def size(size_bytes: int) -> str:
 
 
 def listed(values: dict[str, Any]) -> list[tuple[str, Any]]:
-    """A document's values by their dotted names, for a table of two columns."""
+    """A document's values by their dotted names, for a table of two columns; lists and truths as in the document."""
     pairs: list[tuple[str, Any]] = []
     for name, value in values.items():
         if isinstance(value, dict):
             pairs += [(f"{name}.{inner}", each) for inner, each in listed(value)]
         else:
-            pairs.append((name, value))
+            pairs.append((name, json.dumps(value, ensure_ascii=False) if isinstance(value, list | bool) else value))
     return pairs

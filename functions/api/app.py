@@ -177,7 +177,7 @@ def upload() -> Accepted[JobAccepted]:
         QuotaExceeded: The CSV names more images than are left of the day.
     """
     event = app.current_event
-    return accepted(parse_upload_form(event.headers.get("content-type"), body(event)))
+    return accepted(parse_upload_form(event.headers.get("content-type"), body(event)), IDEMPOTENCY_KEY.of(event))
 
 
 @app.post("/preflight", tags=[UPLOAD])
@@ -196,10 +196,10 @@ def preflight() -> Accepted[JobAccepted]:
     """
     event = app.current_event
     form = parse_upload_form(event.headers.get("content-type"), body(event))
-    return accepted(replace(form, fields={**form.fields, "dry_run": "true"}))
+    return accepted(replace(form, fields={**form.fields, "dry_run": "true"}), IDEMPOTENCY_KEY.of(event))
 
 
-def accepted(form: UploadForm) -> Accepted[JobAccepted]:
+def accepted(form: UploadForm, idempotency_key: str | None) -> Accepted[JobAccepted]:
     """The answer to an upload that is taken."""
     event = app.current_event
     request_id = api.accept_upload(
@@ -208,7 +208,7 @@ def accepted(form: UploadForm) -> Accepted[JobAccepted]:
         allowance=allowance(event),
         form=form,
         destinations=destinations(),
-        idempotency_key=IDEMPOTENCY_KEY.of(event),
+        idempotency_key=idempotency_key,
     )
     logger.info("job_accepted", request_id=str(request_id), owner=owner(event), bytes=len(form.file))
     return Accepted({"request_id": str(request_id)}, status_url(request_id))
@@ -302,7 +302,7 @@ def report(request_id: str) -> SeeOther | Ok[Link]:
     whose header `Accept` wants `application/json` more than `text/html` gets 200 and the URL as JSON instead.
 
     Raises:
-        NoReport: The job is a dry run.
+        NoReport: It was a dry run.
         ReportNotReady: There is none yet.
     """
     event, job_id = app.current_event, job_of(request_id)

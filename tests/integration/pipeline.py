@@ -94,8 +94,8 @@ class Pipeline:
         raise AssertionError("The API failed three times in a row.")
 
     def drop(self, key: str, file: bytes, **metadata: str) -> str:
-        """A CSV dropped into the bucket; its version."""
-        metadata = {name.replace("_", "-"): value for name, value in metadata.items()}
+        """A CSV dropped into the bucket, likewise; its version."""
+        metadata = {"reuse": "false"} | {name.replace("_", "-"): value for name, value in metadata.items()}
         answer = boto3.client("s3").put_object(Bucket=self.bucket.name, Key=key, Body=file, Metadata=metadata)
         return str(answer["VersionId"])
 

@@ -366,7 +366,10 @@ def test_the_status_of_a_job_that_waits(functions, database, bucket):
         "bytes_before": 0,
         "bytes_after": 0,
         "sheet": None,
+        "dry_run": False,
+        "preflight": None,
         "result_url": None,
+        "failures_url": None,
         "report_url": None,
     }
 
@@ -417,7 +420,10 @@ def test_the_status_of_a_job_that_ended(functions, database, bucket):
             "column_separator": "comma",
             "url_separators": [","],
         },
+        "dry_run": False,
+        "preflight": None,
         "result_url": f"{HOST}/job/{request_id}/result",
+        "failures_url": f"{HOST}/job/{request_id}/failures.csv",
         "report_url": None,
     }
 
@@ -610,6 +616,9 @@ def test_an_image_says_what_became_of_it(functions, database, bucket):
         "score": 81.53,
         "content": "photograph",
         "reused": None,
+        "human_url": None,
+        "same_as_row_number": None,
+        "same_as_position": None,
     }
     nothing = dict.fromkeys(completed.keys() - {*place, "image_id", "position", "source_url", "status"})
     assert failed == {

@@ -118,8 +118,9 @@ def test_burying_a_row_twice_counts_it_once(functions, database, bucket):
 def test_a_row_of_a_closed_job_is_left_alone(functions, database, bucket):
     request_id = fanned_out(functions, database, bucket, A)
     finish(database, request_id)
-    result = {"result_key": "results/a.csv", "result_version": "1", "status": "COMPLETED", "error_message": None}
-    database.execute("close_job", {"request_id": request_id, "generation": 1, **result})
+    result = {"result_key": "results/a.csv", "result_version": "1", "failures_version": None, "preflight": None}
+    ending = {**result, "status": "COMPLETED", "error_message": None}
+    database.execute("close_job", {"request_id": request_id, "generation": 1, **ending})
     before = job_of(database, request_id)
 
     assert bury_rows(functions, request_id, 1) == BURIED

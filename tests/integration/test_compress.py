@@ -169,7 +169,8 @@ def test_the_same_url_twice_in_a_row_gives_two_images_of_one_download(worker, fa
     first, second = images_of(database, request_id)
     assert len(shop.requests) == 1
     assert first["image_url"].startswith(f"https://cdn.example/images/{request_id}/1-1-")
-    assert second == {**first, "image_id": second["image_id"], "position": 2, "cpu_ms": 0}
+    repeats = {"same_as_row_number": 1, "same_as_position": 1}
+    assert second == {**first, "image_id": second["image_id"], "position": 2, "cpu_ms": 0, **repeats}
     assert counters(database, request_id) == [2, 0, 99]
     assert job_of(database, request_id)["bytes_before"] == 2 * len(JPEG)
 

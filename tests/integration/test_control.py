@@ -188,7 +188,7 @@ def test_a_retry_keeps_the_objects_and_urls_of_what_was_done(
     functions, shop, database, bucket, row_queue, upload_queue
 ):
     """Through all functions: the second image is there only at the second try."""
-    answers = {"/a": [PICTURE], "/b": [None, PICTURE]}
+    answers = {"/a": [PICTURE], "/b": [None, encode(noise((160, 120), seed=2), "JPEG", quality=98)]}
 
     def answer(request, wire):
         found = answers[request.resource].pop(0)
@@ -464,7 +464,7 @@ def test_a_cancellation_that_waits_for_the_totals_ends_the_images(functions, dat
     for number in (1, 2):
         chunk.add(SheetRow(number, number + 1, (), str(number), "Chair", (A,), None))
 
-    beside(connect, partial(fan_out_step._declare, job, totals, chunk, 0), partial(control.cancel, "shop", request_id))
+    beside(connect, partial(fan_out_step._declare, job, totals, chunk), partial(control.cancel, "shop", request_id))
 
     assert statuses(database, request_id) == ["cancelled", "cancelled"]
     job = job_of(database, request_id)

@@ -131,8 +131,9 @@ def test_an_origin_that_is_busy_is_asked_again_later(begin, work, connect, shop)
     assert query(connect, RESTS, request_id) == [(1, True, None)]
 
 
-def test_a_repeated_url_is_looked_at_once(begin, work, database, shop):
-    request_id = begin(shop.url("/a.jpg"), f"{shop.url('/b.jpg')},{shop.url('/a.jpg')}")
+@pytest.mark.parametrize("options", [{}, {"human_urls": "true"}])
+def test_a_repeated_url_is_looked_at_once(begin, work, database, shop, options):
+    request_id = begin(shop.url("/a.jpg"), f"{shop.url('/b.jpg')},{shop.url('/a.jpg')}", options=Json(options))
 
     work(request_id, rows=2)
 

@@ -92,7 +92,13 @@ def test_the_finished_csv_is_the_users_own_with_the_outcome_beside_it(functions,
     result = write_result(functions, request_id)
 
     key = f"results/{request_id}.csv"
-    assert result == {"result_key": key, "result_version": result["result_version"], "error_message": None}
+    assert result == {
+        "result_key": key,
+        "result_version": result["result_version"],
+        "failures_version": result["failures_version"],
+        "preflight": None,
+        "error_message": None,
+    }
     written = table(body_of(bucket, key))
     assert written[0] == ["Shop", "Product Name", "Input Image Urls", "S. No.", "Note", *NEW_COLUMNS]
     chairs, empty, formula, lamp, short = written[1:]
@@ -174,14 +180,14 @@ def test_a_refused_sheet_gets_an_error_file_instead(functions, database, bucket,
 
     result = write_result(functions, request_id)
 
-    assert result == {"result_key": None, "result_version": None, "error_message": None}
+    assert result == {"result_key": None, "result_version": None, "failures_version": None, "error_message": None}
     assert sorted(keys_in(bucket)) == ["drop/Küche 1.csv", "results/Küche 1.csv.error.json"]
     assert json.loads(body_of(bucket, "results/Küche 1.csv.error.json")) == {
         "request_id": str(request_id),
         "status": "FAILED",
         "message": message,
     }
-    assert "Product Name" in message
+    assert "separated by semicolons" in message
 
 
 def test_the_finished_csv_takes_the_place_of_an_earlier_files_error(functions, database, bucket, connect):
@@ -469,6 +475,8 @@ def test_the_event_of_a_completed_job(functions, database, bucket):
         "images_reused": 0,
         "bytes_before": 3000,
         "bytes_after": 1200,
+        "dry_run": False,
+        "preflight": None,
         "result_url": f"{API}/job/{request_id}/result",
     }
 

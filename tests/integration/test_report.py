@@ -73,7 +73,7 @@ def page_of(functions, request_id):
 
 def test_a_report_shows_what_became_of_real_pictures(functions, staged, connect, row_queue, report_queue, shop):
     cells = f"{shop.url('/vase.jpg?token=secret')},{shop.url('/lamp.jpg')}", shop.url("/vase-small.webp")
-    request_id = staged(*cells, shop.url("/no-such.jpg"))
+    request_id = staged(*cells, shop.url("/no-such.jpg"), "")
     deliver(functions, "compress", row_queue)
     query(connect, "UPDATE compressed_images SET score = 71.25 WHERE row_number = 2")
     close(functions, request_id)
@@ -90,6 +90,7 @@ def test_a_report_shows_what_became_of_real_pictures(functions, staged, connect,
     assert "Not shown" not in page.text
     assert "score 71.2" in page.text
     assert "refused it: 1 image" in page.text
+    assert "Rows that could not be used: 1 row" in page.text
     assert re.search("Group 1: 2 pictures .*row 1 Product 1 .*vase.jpg .*row 2 Product 2 .*vase-small.webp", page.text)
     assert "3 pictures, 1 of them below 500:" in page.text
     assert "secret" not in answer.text
@@ -125,6 +126,18 @@ def test_a_job_without_images_has_a_report_too(functions, database, bucket, repo
     assert "No image was completed." in text
 
 
+def test_a_dry_run_has_no_report_and_the_answer_says_where_to_look(functions, staged, database, report_queue):
+    request_id = staged("https://shop.example/a.jpg", dry_run=True)
+    finish(database, request_id)
+    close(functions, request_id)
+
+    answer = functions.invoke("api", api_event("report", request_id))
+
+    assert received(report_queue) == []
+    assert (answer["statusCode"], content_of(answer)["code"]) == (404, "no_report")
+    assert "Retry-After" not in answer["multiValueHeaders"]
+
+
 def test_until_it_is_written_the_report_is_not_found_and_the_answer_says_when_to_ask_again(
     functions, staged, database, report_queue
 ):
@@ -157,17 +170,6 @@ def test_a_report_is_written_once_a_generation(functions, staged, database, buck
     assert received(report_queue) == []
     assert job_of(database, request_id)["report_version"] == first
     assert [key for key in keys_in(bucket) if key.startswith("reports/")] == [f"reports/{request_id}-1.html"]
-
-
-def test_a_dry_run_has_no_report_and_says_so(functions, staged, row_queue, report_queue, shop):
-    request_id = staged(shop.url("/lamp.jpg"), dry_run=True)
-    deliver(functions, "compress", row_queue)
-
-    close(functions, request_id)
-
-    assert received(report_queue) == []
-    answer = functions.invoke("api", api_event("report", request_id))
-    assert (answer["statusCode"], content_of(answer)["code"]) == (409, "no_report")
 
 
 def test_a_retried_job_has_no_report_until_its_new_one(functions, staged, database, report_queue, shop):

@@ -63,8 +63,9 @@ def done_but_not_started(functions, database, bucket, row_queue, **columns):
 
 def close(database, request_id):
     """The job's final status, as the finalizer writes it; its webhook is still to be told."""
-    result = {"result_key": "results/a.csv", "result_version": "1", "status": "COMPLETED", "error_message": None}
-    database.execute("close_job", {"request_id": request_id, "generation": 1, **result})
+    result = {"result_key": "results/a.csv", "result_version": "1", "failures_version": None, "preflight": None}
+    ending = {**result, "status": "COMPLETED", "error_message": None}
+    database.execute("close_job", {"request_id": request_id, "generation": 1, **ending})
 
 
 def settle(database, request_id):

@@ -74,7 +74,7 @@ def test_a_browser_is_told_to_run_show_and_contact_nothing_else(functions):
     assert said["Referrer-Policy"] == "no-referrer"
 
 
-def test_markup_holds_no_script_and_no_style_and_names_files_by_relative_addresses(functions):
+def test_markup_holds_no_script_and_no_style_and_names_files_below_the_api_s_path(functions):
     body = page(functions)["body"]
     elements = Markup(body).elements
     named = [
@@ -85,7 +85,7 @@ def test_markup_holds_no_script_and_no_style_and_names_files_by_relative_address
     assert not {"style"} & {tag for tag, _ in elements}
     assert [name for _, attributes in elements for name in attributes if name == "style" or name.startswith("on")] == []
     assert {name.rpartition("/")[2] for name in named} == {"page.css", "icon.svg", "theme.js", "app.js"}
-    assert all(name.startswith(f"web/{version_of(functions)}/") for name in named)
+    assert all(name.startswith(f"/dev/web/{version_of(functions)}/") for name in named)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -131,11 +131,15 @@ def test_nothing_but_the_page_s_files_is_handed_out(functions, name):
     assert (answer["statusCode"], content_of(answer)["code"]) == (404, "route_not_found")
 
 
-def test_without_the_slash_at_its_end_the_page_is_where_it_is_with_it(functions):
-    """Its relative addresses need it. As of a stage, `/dev`; a domain of its own always has it."""
-    event = load_event("api-page")
-    event["requestContext"]["path"] = "/dev"
+@pytest.mark.parametrize(
+    ("base_url", "base_path"), [("https://api.shop.example", ""), ("https://shop.example/a/b", "/a/b")]
+)
+def test_at_an_address_of_the_operator_s_own_files_are_below_that(functions, base_url, base_path):
+    before = headers(page(functions))["ETag"]
+    functions.values["API_BASE_URL"] = base_url
 
-    answer = functions.invoke("api", event)
+    answer = page(functions)
 
-    assert (answer["statusCode"], headers(answer)["Location"]) == (302, "dev/")
+    addresses = re.findall(r'(?:src|href)="([^"#]+)"', answer["body"])
+    assert {address.split("/web/")[0] for address in addresses} == {base_path, f"{base_path}/docs"}
+    assert headers(answer)["ETag"] != before

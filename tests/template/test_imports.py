@@ -24,6 +24,7 @@ PURE_MODULES = sorted(
     {
         *(name for name in MODULES if name.startswith("imagejobs.image")),
         "imagejobs.corrections",
+        "imagejobs.estimate",
         "imagejobs.form_fields",
         "imagejobs.gzip_stream",
         "imagejobs.sheet",
@@ -34,6 +35,9 @@ PURE_MODULES = sorted(
         "imagejobs.report_page",
         "imagejobs.report_style",
         "imagejobs.near_duplicates",
+        "imagejobs.preflight",
+        "imagejobs.preflight_sheet",
+        "imagejobs.reuse",
         "imagejobs.addresses",
         "imagejobs.destinations",
         "imagejobs.hosts",
@@ -96,8 +100,9 @@ LOADED_OF_OURS = {
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
     "finalize": "bucket corrections database errors estimate fields form_fields gzip_stream jobs metrics options"
     " preflight preflight_sheet queries queues result_sheet sheet sheet_layout steps.finalize url_cell webhook",
-    "report": "addresses bucket codec database destination_settings destinations errors fetch fields hosts image_header"
-    " image_result jobs metrics near_duplicates options queries queues report_page report_style steps.report",
+    "report": "addresses bucket codec database destination_settings destinations errors fetch fields form_fields hosts"
+    " image_header image_result jobs metrics near_duplicates options queries queues report_page report_style"
+    " steps.report",
     "send_webhook": "addresses bucket callers destination_settings destinations errors fetch hosts steps.send_webhook"
     " webhook",
     "sweep": "bucket database errors executions jobs metrics queries queues steps.sweep",

@@ -118,13 +118,16 @@ def test_waiting_shows_progress_and_ends_with_the_jobs_own_code(server, run, she
 
 
 def test_a_preflight_shows_what_it_found_and_no_savings(server, run, sheet):
-    found = {"images": 2, "estimate": {"seconds": 3, "usd": 0.01}}
+    found = {"images": 2, "estimate": {"seconds": 3, "usd": 0.01}, "seen": [",", "|"], "whole": True}
     follows(server, {**PARTLY, "dry_run": True, "bytes_after": 0, "preflight": found})
 
     code, out, err = run("preflight", sheet)
 
     assert code == 3
-    assert out.startswith("COMPLETED: 1 of 2 images, 1 failed\nimages\t2\nestimate.seconds\t3\nestimate.usd\t0.01\n")
+    assert out.startswith(
+        "COMPLETED: 1 of 2 images, 1 failed\nimages\t2\nestimate.seconds\t3\nestimate.usd\t0.01\n"
+        'seen\t[",", "|"]\nwhole\ttrue\n'
+    )
     assert "saved" not in out + err
     assert b'name="dry_run"\r\n\r\ntrue\r\n' in server.requests[0].body
 

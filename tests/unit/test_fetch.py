@@ -306,6 +306,7 @@ def test_any_other_status_is_final_and_named(status):
     assert "/cat.jpg" in refusal.value.message
     assert "secret" not in refusal.value.message
     assert not refusal.value.transient
+    assert ("anyone may fetch it" in refusal.value.message) == (status[:3] in {"401", "403"})
 
 
 @pytest.mark.parametrize("status", ["408 Time", "425 Early", "429 Many", "500 Bad", "503 Busy", "599 Odd"])

@@ -45,7 +45,7 @@ IMAGE: dict[str, Any] = {
 FAILED = {**IMAGE, "error_code": "origin_refused", "error_message": "The origin answered 404.", "images": 34}
 PICTURE = Embedded("image/jpeg", b"\xff\xd8\xff")
 NONE_ALIKE = NearDuplicates([], [], 0, is_complete=True)
-EMPTY = Report(JOB, datetime(2026, 11, 23, 7, tzinfo=UTC), [], [], [], [], [], NONE_ALIKE, [], [])
+EMPTY = Report(JOB, datetime(2026, 11, 23, 7, tzinfo=UTC), [], [], [], [], [], [], NONE_ALIKE, [], [])
 FULL = replace(
     EMPTY,
     formats=[{"format": "jpeg", "images": 1_200, "images_unchanged": 5, "bytes_before": 2e9, "bytes_after": 5e8}],
@@ -53,6 +53,7 @@ FULL = replace(
     least_saved=[Compared({**IMAGE, "product_name": "Mug"}, "The origin answered 404.", PICTURE)],
     lowest_scores=[Compared({**IMAGE, "score": 75.25}, PICTURE, PICTURE)],
     failures=[FAILED],
+    row_errors=[{"row_number": 7, "error_message": "Row 7 (line 9) names no image.", "rows": 12}],
     near_duplicates=NearDuplicates([[IMAGE, IMAGE]], [9], 1_200, is_complete=False),
     low_resolution=[{**IMAGE, "width": 300, "images": 12, "images_refused": 3}],
     largest=[IMAGE],
@@ -107,7 +108,9 @@ def test_the_page_tells_totals_failures_and_warnings():
         "after 500 MB",
         "images done 1,200 of 1,234",
         "images failed 34",
-        "rows that could not be read 1",
+        "rows that could not be used 1",
+        "Rows that could not be used: 12 rows",
+        "row 7 Row 7 (line 9) names no image.",
         "The shop's server answered that there is no such image, or refused it: 34 images",
         "The first 1 of 34, code origin_refused",
         "row 7, image 2",
@@ -152,6 +155,7 @@ def test_what_a_sheet_says_stays_text():
         job={**JOB, "error_message": HOSTILE},
         most_saved=[Compared(hostile(IMAGE), HOSTILE, PICTURE)],
         failures=[hostile(FAILED)],
+        row_errors=[{"row_number": 7, "error_message": HOSTILE, "rows": 1}],
         near_duplicates=NearDuplicates([[hostile(IMAGE)] * 2], [2], 2, is_complete=True),
         low_resolution=[hostile(FULL.low_resolution[0])],
         largest=[hostile(IMAGE)],
@@ -209,8 +213,8 @@ def test_a_share_is_never_rounded_to_a_whole_that_it_is_not(before, after, said)
     [
         (0, "0 bytes"),
         (999, "999 bytes"),
-        (1_000, "1.0 KB"),
-        (99_949, "99.9 KB"),
+        (1_000, "1.0 kB"),
+        (99_949, "99.9 kB"),
         (999_999, "1.0 MB"),
         (25 * 10**9, "25.0 GB"),
     ],

@@ -204,6 +204,22 @@ def test_another_separator_than_was_said_is_named_with_what_to_send(name, separa
         assert message.endswith(f"{said}s between the columns. Or send it with column_separator={name}.")
 
 
+@pytest.mark.parametrize("preset", ["shopify", "woocommerce"])
+def test_an_export_without_its_preset_is_told_which(preset):
+    other = {"shopify": "woocommerce", "woocommerce": "shopify"}[preset]
+
+    for fields in ({}, {"preset": other}):
+        assert refusal_of(export_of(preset), **fields).message.endswith(f"send it with preset={preset}.")
+
+
+@pytest.mark.parametrize("said", [";", "\t"])
+def test_another_separator_is_told_whatever_the_columns_are_called(said):
+    message = refusal_of(said.join(["Article", "Label", "Photo"]) + "\n").message
+
+    assert "Line 1: the columns are separated by" in message
+    assert "Or send it with column_separator=" in message
+
+
 def test_wrong_cells_are_told_in_the_words_of_the_separator():
     text = HEADER.replace(",", ";")
 

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from tests.e2e.customer import Client
+from tests.e2e.customer import HEADER, Client
 from tests.e2e.shops import SAMPLES
 from tests.unit.fetch_helpers import http_answer, says
 
@@ -23,6 +23,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE_MS = 30_000
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -68,9 +69,9 @@ class Visit:
         self.sign_in()
         expect(self.page.get_by_role("button", name="Sign out")).to_be_visible()
 
-    def choose(self, sheet: str) -> None:
+    def choose(self, sheet: str, label: str = "CSV") -> None:
         file = {"name": "products.csv", "mimeType": "text/csv", "buffer": sheet.encode()}
-        self.page.get_by_label("CSV").set_input_files(file)
+        self.page.get_by_label(label).set_input_files(file)
 
     def begin(self) -> None:
         self.page.get_by_role("button", name="Compress the pictures").click()
@@ -117,15 +118,11 @@ def visit(context, client) -> Iterator[Visit]:
 
 
 @pytest.fixture(scope="session")
-def sheet(shop) -> str:
-    """samples/products.csv: thirteen pictures in nine rows, of which the last one does not exist."""
-    return (SAMPLES / "products.csv").read_text(encoding="utf-8").replace("{base_url}/", shop.url("/"))
-
-
-@pytest.fixture(scope="session")
-def finished(client, sheet) -> str:
-    """A job of that sheet that has ended."""
-    request_id = client.upload(sheet)
+def finished(client, shop) -> str:
+    """A job that has ended: three pictures in two rows, one that does not exist, and one whose row is an attack."""
+    rows = ["Vase,{0}vase.jpg|{0}vase-side.jpg", "Mug,{0}mug.webp", "Sold-out teapot,{0}teapot.jpg"]
+    sheet = [*(row.format(shop.url("/")) for row in rows), f'"{HOSTILE}",javascript:alert(3)//x.jpg']
+    request_id = client.upload(HEADER + "".join(f"{number},{row}\n" for number, row in enumerate(sheet, start=1)))
     client.ended(request_id)
     return request_id
 

@@ -71,14 +71,20 @@ def views(visit, client, shop, finished, gate):
     visit.refused(401)
     yield "sign-in, refused"
     visit.sign_in()
+    page.get_by_text("More options").click()
     visit.choose(HEADER + '1,"Vase\n')
     visit.begin()
-    expect(page.get_by_role("alert")).to_contain_text("Line 2")
+    expect(page.get_by_role("alert")).to_contain_text("Line 2: the quote that opens here is never closed")
     visit.refused(400)
     expect(page.locator(".jobs a").first).to_be_visible()
     yield "first view, a sheet refused"
+    visit.choose(HEADER)
+    expect(page.get_by_role("alert")).to_have_count(0)
     request_id = client.upload(
         f"{HEADER}1,Jug,{shop.url('/jug.jpg')}\n2,Late,{shop.url('/late.jpg')}\n", webhook_url=shop.url("/hooks/axe")
+    )
+    checked = client.upload(
+        f"{HEADER}1,Jug,{shop.url('/jug.jpg')}\n2,Teapot,{shop.url('/teapot.jpg')}\n", dry_run="true"
     )
     visit.open(f"#/job/{request_id}")
     expect(page.get_by_role("slider", name="jug.jpg")).to_be_visible()
@@ -86,26 +92,32 @@ def views(visit, client, shop, finished, gate):
     gate.set()
     expect(page.get_by_role("region", name="Attempts")).to_be_visible()
     yield "job that has ended, with its webhook"
+    visit.open(f"#/job/{checked}")
+    expect(page.get_by_role("region", name="What was found")).to_be_visible()
+    expect(page.locator(".card")).to_have_count(2)
+    yield "check"
     visit.open(f"#/job/{finished}")
-    expect(page.get_by_role("slider", name="vase.jpg")).to_be_visible()
-    expect(page.get_by_role("slider")).to_have_count(12)
-    yield "gallery"
+    expect(page.get_by_role("slider")).to_have_count(3)
+    page.get_by_text("Correct the rows that failed").click()
+    yield "gallery, and corrections"
     page.get_by_role("button", name="Enlarge").first.click()
     expect(page.get_by_role("dialog")).to_be_visible()
     yield "enlarged"
     page.keyboard.press("Escape")
     page.get_by_role("radio", name="Failed").check()
-    expect(page.locator(".card")).to_have_count(1)
+    expect(page.locator(".card")).to_have_count(2)
     yield "failures"
     visit.open("#/job/00000000-0000-0000-0000-000000000000")
     expect(page.get_by_role("alert")).to_contain_text("There is no job")
     visit.refused(404)
     yield "no such job"
+    page.get_by_role("link", name="All jobs").click()
+    expect(page.get_by_role("heading", name="Compress a catalogue")).to_be_visible()
 
 
-def axe_findings(page, **options):
+def axe_findings(page, context=None, **options):
     """What axe has found, by its rule."""
-    results = AXE.run(page, options={"resultTypes": ["violations"], **options})
+    results = AXE.run(page, context, {"resultTypes": ["violations"], **options})
     return {found["id"]: found["nodes"] for found in results.response["violations"]}
 
 
@@ -123,6 +135,23 @@ def test_every_view_is_clean_for_axe_light_and_dark_and_fits_a_small_screen(visi
 
     assert {view: found for view, found in findings.items() if found} == {}
     assert widths == dict.fromkeys(widths, PHONE["width"])
+
+
+def test_the_description_loads_nothing_and_is_clean_for_axe_light_and_dark_and_fits_a_small_screen(visit):
+    """`/docs`. It is long; for contrast one of each kind is looked at: contents, introduction, operation, shape."""
+    visit.open("docs")
+    page = visit.page
+    contrast = {"context": [["nav"], ["header"], ["#images"], ["#shape-Image"]], "runOnly": ["color-contrast"]}
+
+    found = axe_findings(page, rules={"color-contrast": {"enabled": False}})
+    light = axe_findings(page, **contrast)
+    page.emulate_media(color_scheme="dark")
+    dark = axe_findings(page, **contrast)
+    page.set_viewport_size(PHONE)
+
+    assert (found, light, dark) == ({}, {}, {})
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    assert visit.asked == [f"{visit.client.api_url}/docs"]
 
 
 def test_colours_follow_the_device_until_somebody_chooses(visit):

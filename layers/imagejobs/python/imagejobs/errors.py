@@ -9,11 +9,11 @@
     │   ├── JobNotFound               404  unknown, or another caller's
     │   ├── NoFailures                404  none of the job's rows failed
     │   ├── ResultNotReady            409
+    │   ├── NoReport                  404  of a dry run
     │   ├── ReportNotReady            404  `retry_after_seconds`
     │   ├── JobNotEnded               409  asked for what only an ended job can have
     │   ├── JobEnded                  409  too late: the work is done
     │   ├── NothingToRetry            409
-    │   ├── NoReport                  409  a dry run makes none
     │   ├── NoWebhook                 409
     │   ├── IdempotencyKeyReused      409  the same key with another upload
     │   ├── LimitExceeded             429  `retry_after_seconds`
@@ -106,7 +106,7 @@ class NoReport(RequestError):
     """The job is a dry run, which has its `preflight` instead."""
 
     code = "no_report"
-    http_status = 409
+    http_status = 404
 
 
 class ResultNotReady(RequestError):

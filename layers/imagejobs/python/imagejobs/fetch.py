@@ -532,7 +532,8 @@ def _require_success(response: BaseHTTPResponse, target: Target) -> None:
     if _is_transient(status):
         raise OriginUnavailable(f"The origin answered {status} for {target.shown}.", _retry_after_seconds(response))
     if status != 200:
-        raise OriginRefused(f"The origin answered {status} for {target.shown}; check that the image is there.")
+        remedy = "check that anyone may fetch it" if status in (401, 403) else "check that the image is there"
+        raise OriginRefused(f"The origin answered {status} for {target.shown}; {remedy}.")
     _require_plain(response, target)
 
 

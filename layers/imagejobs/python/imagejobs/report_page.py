@@ -97,6 +97,7 @@ class Report:
         least_saved: The worst ones.
         lowest_scores: Those that look least like their originals, where that was measured.
         failures: The first images of each reason, together, the most frequent one first.
+        row_errors: The first rows that could not be used, with the number of all such.
         near_duplicates: Images that look alike.
         low_resolution: The smallest images, with the number of all such.
         largest: The heaviest files.
@@ -109,6 +110,7 @@ class Report:
     least_saved: Sequence[Compared]
     lowest_scores: Sequence[Compared]
     failures: Sequence[Row]
+    row_errors: Sequence[Row]
     near_duplicates: NearDuplicates
     low_resolution: Sequence[Row]
     largest: Sequence[Row]
@@ -167,9 +169,9 @@ def _head(report: Report) -> Iterable[str]:
         "after": _bytes(job["bytes_after"]),
         "images done": f"{_number(job['images_completed'])} of {_number(job['images_total'])}",
         "images failed": _number(job["images_failed"]),
-        "left as they were": _number(job["images_unchanged"]),
+        "kept as is": _number(job["images_unchanged"]),
         "rows": _number(job["rows_total"]),
-        "rows that could not be read": _number(job["rows_failed"]),
+        "rows that could not be used": _number(job["rows_failed"]),
     }
     yield '<dl class="tiles">'
     yield from (f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles.items())
@@ -189,7 +191,7 @@ def _formats(report: Report) -> Iterable[str]:
         for row in report.formats
     ]
     yield from _section("What came out", "", bool(rows), "No image was completed.")
-    columns = ("Format", "#Images", "#Left as they were", "#Bytes before", "#Bytes after", "#Saved")
+    columns = ("Format", "#Images", "#Kept as is", "#Bytes before", "#Bytes after", "#Saved")
     yield from _table("Images by the format that they have now", columns, rows)
     yield "</section>"
 
@@ -225,7 +227,7 @@ def _side(alt: str, picture: Embedded | str, caption: str) -> Iterable[str]:
 
 
 def _failures(report: Report) -> Iterable[str]:
-    yield from _section("Failures", "", bool(report.failures), "No image failed.")
+    yield from _section("Failures", "", bool(report.failures or report.row_errors), "No image failed.")
     for code, group in groupby(report.failures, key=lambda image: image["error_code"]):
         first = list(group)
         reason, total = REASONS.get(code, "Failed"), first[0]["images"]
@@ -233,7 +235,18 @@ def _failures(report: Report) -> Iterable[str]:
         rows = [(_where(i), _name(i), _text(shown_url(i["source_url"])), _text(i["error_message"])) for i in first]
         shown = f"The first {len(first)} of {_number(total)}" if total > len(first) else "All of them"
         yield from _table(f"{shown}, code <code>{_text(code)}</code>", ("Row", "Product", "URL", "Why"), rows)
+    yield from _row_errors(report.row_errors)
     yield "</section>"
+
+
+def _row_errors(errors: Sequence[Row]) -> Iterable[str]:
+    if not errors:
+        return
+    total = errors[0]["rows"]
+    yield f"<h3>Rows that could not be used: {_count(total, 'row')}</h3>"
+    shown = f"The first {len(errors)} of {_number(total)}" if total > len(errors) else "All of them"
+    rows = [(f"row {_number(each['row_number'])}", _text(each["error_message"])) for each in errors]
+    yield from _table(shown, ("Row", "Why"), rows)
 
 
 def _near_duplicates(found: NearDuplicates) -> Iterable[str]:
@@ -343,7 +356,7 @@ def _number(number: int | None) -> str:
 
 def _bytes(count: int) -> str:
     """To three digits or so, in powers of a thousand."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size * 0.9995:
             amount = count / size
             return f"{amount:.{0 if amount >= 99.95 else 1}f} {unit}"

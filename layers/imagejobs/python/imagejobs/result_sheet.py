@@ -92,15 +92,17 @@ def write_beside(
 def _appended(
     form: SheetForm, columns: Sequence[str], rows: Iterable[tuple[SheetRow, Sequence[str]]]
 ) -> Iterator[Iterable[str]]:
-    users, width = _users_cells(form), len(form.header)
-    yield (*users(form.header), *columns)
+    yield (*_users_cells(form)(form.header), *columns)
     for row, added in rows:
-        yield (
-            *users(row.cells[:width]),
-            *[""] * (width - len(row.cells)),
-            *map(neutralize_formula, added),
-            *users(row.cells[width:]),
-        )
+        yield _with_cells(form, row, added)
+
+
+def _with_cells(form: SheetForm, row: SheetRow, added: Iterable[str]) -> Iterator[str]:
+    users, width = _users_cells(form), len(form.header)
+    yield from users(row.cells[:width])
+    yield from [""] * (width - len(row.cells))
+    yield from map(neutralize_formula, added)
+    yield from users(row.cells[width:])
 
 
 def _replaced(form: SheetForm, rows: Iterable[Result]) -> Iterator[Iterable[str]]:
@@ -146,7 +148,7 @@ class FailureSheet:
 
     def __init__(self, form: SheetForm, file: BinaryIO) -> None:
         self.rows = 0
-        self._users, self._width = _users_cells(form), len(form.header)
+        self._form = form
         self._file = io.TextIOWrapper(file, encoding="utf-8", newline="")
         self._file.write("\ufeff" if form.has_byte_order_mark else "")
         self._writer = csv.writer(self._file, delimiter=form.layout.separator, lineterminator="\r\n")
@@ -158,18 +160,12 @@ class FailureSheet:
             error = row.error.message if row.error else by_image([outcome.error for outcome in outcomes])
             if error:
                 self.rows += 1
-                self._writer.writerow(self._cells(row, error))
+                self._writer.writerow(_with_cells(self._form, row, (str(row.row_number), error)))
             yield row, outcomes
 
     def detach(self) -> None:
         """Nothing more is written; the file stays open."""
         self._file.detach()
-
-    def _cells(self, row: SheetRow, error: str) -> Iterator[str]:
-        yield from self._users(row.cells[: self._width])
-        yield from [""] * (self._width - len(row.cells))
-        yield from (str(row.row_number), neutralize_formula(error))
-        yield from self._users(row.cells[self._width :])
 
 
 def _users_cells(form: SheetForm) -> Callable[[Sequence[str]], Iterable[str]]:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from imagejobs.errors import RowError, SheetError, SheetTooLarge
 from imagejobs.gzip_stream import Unpacked
 from imagejobs.limits import SheetLimits
-from imagejobs.sheet_layout import SEPARATORS, ColumnNames, SheetLayout, normalized
+from imagejobs.sheet_layout import PRESETS, SEPARATORS, ColumnNames, SheetLayout, normalized
 from imagejobs.url_cell import URL_SEPARATORS, joints_of, urls_of
 
 MAX_CELL_CHARACTERS = 131_072
@@ -36,6 +36,8 @@ _NONE: Mapping[int, Sequence[str]] = MappingProxyType({})
 
 # The limit is global to the process; it is set here so that no other module's choice moves ours.
 csv.field_size_limit(MAX_CELL_CHARACTERS)
+
+_LEAST_COLUMNS = 3  # an id, a name and URLs
 
 _SEPARATOR_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _ONE_OF_THEM = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
@@ -459,7 +461,7 @@ def _find_columns(header: list[str], layout: SheetLayout, line_number: int, text
     missing = [name for name in wanted if normalized(name) not in found]
     if missing:
         _refuse_separator(text, line_number, layout, len(wanted) - len(missing))
-        raise _missing_columns(missing, header, line_number, wanted)
+        raise _missing_columns(missing, header, line_number, _columns_remedy(found.keys(), wanted, layout))
     for name in wanted:
         if found[normalized(name)] > 1:
             raise _repeated_column(name, found[normalized(name)], line_number)
@@ -474,11 +476,13 @@ def _all_names(names: ColumnNames) -> list[str]:
 
 
 def _refuse_separator(text: str, line_number: int, layout: SheetLayout, found_names: int) -> None:
-    """Tell the user of another separator when cutting the header there finds more of the columns."""
+    """Tell the user of another separator: cut there, the header has more of the columns, or is more than one cell."""
+    is_one_cell = layout.separator not in text
     names = {normalized(name) for names in layout.headers() for name in _all_names(names)}
     for separator, plural in _SEPARATOR_NAMES.items():
-        parts = Counter(normalized(part.strip().strip('"')) for part in text.split(separator))
-        if separator != layout.separator and len(names & parts.keys()) > found_names:
+        parts = [normalized(part.strip().strip('"')) for part in text.split(separator)]
+        is_better = len(names.intersection(parts)) > found_names or (is_one_cell and len(parts) >= _LEAST_COLUMNS)
+        if separator != layout.separator and is_better:
             raise SheetError(
                 f"Line {line_number}: the columns are separated by {plural}. {_separator_remedy(separator, layout)}",
                 line_number,
@@ -491,13 +495,18 @@ def _separator_remedy(separator: str, layout: SheetLayout) -> str:
     return f"{save} Or send it with column_separator={options[0]}." if options else save
 
 
-def _missing_columns(
-    missing: Sequence[str], header: Sequence[str], line_number: int, wanted: Sequence[str]
-) -> SheetError:
+def _columns_remedy(found: Collection[str], wanted: Sequence[str], layout: SheetLayout) -> str:
+    """What to do about a header without the columns: name the shop whose export it is, or else its columns."""
+    for preset, headers in () if layout.columns else PRESETS.items():
+        if any({*map(normalized, _all_names(names)[:_LEAST_COLUMNS])} <= set(found) for names in headers):
+            return f"It looks like an export of a shop: send it with preset={preset}."
+    return f"The first line must name the columns {_listed(wanted)}; other names are said with the option columns."
+
+
+def _missing_columns(missing: Sequence[str], header: Sequence[str], line_number: int, remedy: str) -> SheetError:
     columns = "column" if len(missing) == 1 else "columns"
     return SheetError(
-        f"Line {line_number}: the header lacks the {columns} {_listed(missing)}; it has {_listed(header)}. "
-        f"The first line must name the columns {_listed(wanted)}; other names are said with the option columns.",
+        f"Line {line_number}: the header lacks the {columns} {_listed(missing)}; it has {_listed(header)}. {remedy}",
         line_number,
     )
 

@@ -5,15 +5,17 @@ them for good, and takes none of an older deployment's from its cache.
 """
 
 import hashlib
+import html
 from collections.abc import Iterator
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
+from urllib.parse import urlsplit
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from imagejobs.http import PAGE_HEADERS
+from imagejobs.http import PAGE_HEADERS, base_url
 
 PAGE = "index.html"
 _MEDIA_TYPES = {
@@ -22,7 +24,8 @@ _MEDIA_TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_VERSION = "{version}"  # in the page: what stands for the digest in the addresses of its files
+# In the page's addresses: what stands for the path of the API, and for the digest.
+_BASE_PATH, _VERSION = "{base_path}", "{version}"
 
 # Scripts and styles are the page's own files. Pictures come from the stack's public URL and any shop. Strings never
 # become HTML: the browser itself refuses it.
@@ -48,25 +51,24 @@ def contents() -> dict[str, str]:
 @cache
 def version() -> str:
     """A digest of all files."""
-    return hashlib.sha256(repr(sorted(contents().items())).encode()).hexdigest()[:16]
+    return _digest(repr(sorted(contents().items())))
 
 
 def page(event: APIGatewayProxyEvent, upload_origin: str) -> Response[str]:
-    """The page; asked for without the slash at its end, which its relative addresses need, where it is with it.
+    """The page. Its addresses begin with the API's path: it may be asked for with a slash at its end or without.
 
     Args:
         event: The request.
         upload_origin: What the page may talk to besides the API: where it sends large files.
     """
-    path = event.request_context.path
-    if not path.endswith("/"):
-        return _answer(HTTPStatus.FOUND, "", {"Location": f"{path.rsplit('/', 1)[-1]}/", "Cache-Control": "no-store"})
-    etag = f'"{version()}"'
+    base_path = urlsplit(base_url(event)).path.rstrip("/")
+    markup = contents()[PAGE].replace(_BASE_PATH, html.escape(base_path)).replace(_VERSION, version())
+    etag = f'"{_digest(markup)}"'
     policy = "; ".join((*_RULES, f"connect-src 'self' {upload_origin}"))
     headers = {"Cache-Control": "no-cache", "ETag": etag, "Content-Security-Policy": policy}
     if event.headers.get("if-none-match") == etag:
         return _answer(HTTPStatus.NOT_MODIFIED, PAGE, headers)
-    return _answer(HTTPStatus.OK, PAGE, headers, contents()[PAGE].replace(_VERSION, version()))
+    return _answer(HTTPStatus.OK, PAGE, headers, markup)
 
 
 def file(asked_version: str, name: str) -> Response[str] | None:
@@ -81,8 +83,12 @@ def file(asked_version: str, name: str) -> Response[str] | None:
 
 
 def _answer(http_status: int, name: str, headers: dict[str, str], body: str = "") -> Response[str]:
-    media_type = _MEDIA_TYPES[name.rpartition(".")[2] or "html"]
+    media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
     return Response(http_status, media_type, body, {**PAGE_HEADERS, **headers})
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _read() -> Iterator[tuple[str, str]]:

@@ -186,7 +186,7 @@ class Closer:
     def _ring_report(self, job: Row, state: Mapping[str, Any]) -> None:
         """Have the report written unless it is; a webhook never waits for it, whatever becomes of the message.
 
-        A dry run has nothing to show.
+        A dry run made nothing to report on: what it found is its summary and its finished CSV.
         """
         if job["status"] not in TERMINAL or not _is_present(job, state) or job["report_key"] or job["dry_run"]:
             return

@@ -116,12 +116,12 @@ def report_link(database: Database, bucket: Bucket, *, owner: str, request_id: U
 
     Raises:
         JobNotFound: Unknown, or another caller's.
-        NoReport: The job is a dry run.
+        NoReport: It was a dry run.
         ReportNotReady: It is not written yet.
     """
     job = owned_job(database, owner, request_id)
     if job["dry_run"]:
-        raise NoReport("The job is a dry run; its finished CSV and its status say what was found.")
+        raise NoReport("A dry run has no report; what it found is in its status and its finished CSV.")
     if not job["report_key"]:
         if job["status"] in TERMINAL:
             raise ReportNotReady("The report on this job is being written. Ask again in a moment.", _REPORT_SECONDS)

@@ -93,6 +93,7 @@ class Reporter:
         lowest = self.database.fetch_all("report_lowest_scores", _asked(job, COMPARED_PICTURES))
         formats = self.database.fetch_all("report_formats", _asked(job))
         failures = self.database.fetch_all("report_failures", _asked(job, FAILURES_PER_CODE))
+        row_errors = self.database.fetch_all("report_row_errors", _asked(job, LISTED_IMAGES))
         largest = self.database.fetch_all("report_largest", _asked(job, LISTED_IMAGES))
         compared = self._compare([*most, *least, *lowest], deadline)
         return Report(
@@ -103,6 +104,7 @@ class Reporter:
             least_saved=[compared[_place(image)] for image in least],
             lowest_scores=[compared[_place(image)] for image in lowest],
             failures=failures,
+            row_errors=row_errors,
             near_duplicates=self._near_duplicates(job),
             low_resolution=self._low_resolution(job),
             largest=largest,

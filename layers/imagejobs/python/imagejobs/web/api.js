@@ -1,4 +1,6 @@
-/** The API that this page belongs to. Its addresses are relative: below a stage's path as under a domain of its own. */
+/** The API that this page belongs to. */
+
+const API = new URL("../../", import.meta.url); // this module is at `web/<version>/` of it
 
 /**
  * @typedef {object} Job What `GET /job/status/<request_id>` answers.
@@ -18,8 +20,28 @@
  * @property {number} bytes_before
  * @property {number} bytes_after
  * @property {string | null} result_url
- * @property {string | null} [failures_url]
- * @property {string | null} [report_url]
+ * @property {Sheet | null} sheet
+ * @property {boolean} dry_run Its pictures are only looked at.
+ * @property {Preflight | null} preflight
+ * @property {string | null} failures_url
+ * @property {string | null} report_url
+ */
+
+/**
+ * @typedef {object} Sheet What was found in a CSV.
+ * @property {{id: string, name: string, urls: string[]}} columns
+ * @property {"comma" | "semicolon" | "tab"} column_separator
+ * @property {("," | "|" | ";" | "\n")[]} url_separators
+ */
+
+/**
+ * @typedef {object} Preflight What a dry run has found.
+ * @property {Record<string, number>} images_failed_by_code
+ * @property {number} images_reused
+ * @property {number} duplicates
+ * @property {{small: number, large: number}} warnings
+ * @property {Record<string, {images: number, bytes: number}>} formats
+ * @property {{bytes_after: number, seconds: number, usd: number}} estimate
  */
 
 /**
@@ -34,12 +56,14 @@
  * @property {string | null} error_code
  * @property {string | null} error_message
  * @property {string | null} format
- * @property {"smaller" | "converted" | "unchanged" | null} outcome
+ * @property {"smaller" | "converted" | "unchanged" | "checked" | null} outcome
  * @property {number | null} width
  * @property {number | null} height
  * @property {number | null} bytes_before
  * @property {number | null} bytes_after
  * @property {"not_modified" | "same_content" | null} reused
+ * @property {string | null} human_url
+ * @property {number | null} same_as_row_number
  */
 
 /**
@@ -156,6 +180,11 @@ export class Api {
     return opened;
   }
 
+  /** @param {string} id @param {FormData} form The corrected rows, as `file`. @returns {Promise<object>} */
+  correct(id, form) {
+    return this.#json("POST", `${job(id)}/retry`, { body: form });
+  }
+
   /** @param {string} id @param {"retry" | "cancel" | "redeliver"} what @returns {Promise<object>} */
   ask(id, what) {
     return this.#json("POST", `${job(id)}/${what}`);
@@ -163,7 +192,7 @@ export class Api {
 
   async #json(method, path, { body = undefined, headers = {}, signal = undefined } = {}) {
     const all = { Authorization: `Bearer ${this.token}`, Accept: "application/json", ...headers };
-    const answer = await reach(path, { method, body, headers: all, signal });
+    const answer = await reach(new URL(path, API), { method, body, headers: all, signal });
     const content = await answer.json().catch(() => ({}));
     if (answer.ok) return content;
     if (answer.status === 401) this.onRefused();
@@ -175,7 +204,7 @@ export class Api {
 /**
  * An answer, whatever it says.
  *
- * @param {string} address
+ * @param {string | URL} address
  * @param {RequestInit} request
  * @returns {Promise<Response>}
  */

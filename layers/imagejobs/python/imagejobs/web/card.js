@@ -3,6 +3,9 @@
 import { el, webAddress } from "./dom.js";
 import { bytes, fileName, percentSaved, reason } from "./words.js";
 
+const UNSEEN = "The original is not shown: its server does not give it to this page.";
+const REUSED = { not_modified: "unchanged since an earlier job", same_content: "the same picture as in an earlier job" };
+
 /**
  * @param {import("./api.js").Picture} picture
  * @param {() => void} enlarge
@@ -13,14 +16,15 @@ export function card(picture, enlarge) {
   if (picture.status !== "COMPLETED") return el("li", { class: "card waiting" }, el("p", {}, fileName(picture.source_url), " is waiting"));
   return el(
     "li", { class: "card" },
-    picture.image_url && compare(picture),
+    picture.outcome === "checked" ? alone(picture) : picture.image_url && compare(picture),
     el("div", { class: "caption" },
       el("p", { class: "name" }, fileName(picture.source_url)),
       el("p", { class: "sizes" }, sizes(picture)),
       el("p", { class: "links" },
         picture.image_url && el("button", { type: "button", class: "link", onclick: enlarge }, "Enlarge", unseen(picture)),
         link(picture.source_url, "Original", picture),
-        link(picture.image_url, "Compressed", picture))),
+        link(picture.image_url, "Compressed", picture),
+        link(picture.human_url, "By your number", picture))),
   );
 }
 
@@ -62,7 +66,7 @@ function compare(picture) {
     slider, note,
   );
   box.style.setProperty("--ratio", picture.width / picture.height);
-  before.addEventListener("error", () => miss("The original is not shown: its server does not give it to this page."));
+  before.addEventListener("error", () => miss(UNSEEN));
   after.addEventListener("error", () => miss("The compressed picture cannot be loaded."));
   cut();
   return box;
@@ -80,6 +84,14 @@ function compare(picture) {
     note.hidden = false;
     note.textContent = why;
   }
+}
+
+/** @param {import("./api.js").Picture} picture One that was only looked at. @returns {HTMLElement} */
+function alone(picture) {
+  const before = image("original", picture.source_url, fileName(picture.source_url));
+  const box = el("div", { class: "compare whole" }, before);
+  before.addEventListener("error", () => box.replaceChildren(el("p", { class: "note" }, UNSEEN)));
+  return box;
 }
 
 /** @param {"original" | "compressed"} kind @param {string | null} address @param {string} name @returns {HTMLElement} */
@@ -105,10 +117,13 @@ function failure(picture) {
 /** @param {import("./api.js").Picture} picture @returns {(Node | string)[]} */
 function sizes(picture) {
   const { bytes_before: before, bytes_after: after } = picture;
-  const origin = picture.reused ? ", as in an earlier job" : "";
+  const origin = [REUSED[picture.reused], picture.same_as_row_number && `the same address as in row ${picture.same_as_row_number}`]
+    .filter(Boolean).map((words) => `, ${words}`).join("");
+  const format = (picture.format ?? "").toUpperCase();
+  if (picture.outcome === "checked") return [`${picture.width} × ${picture.height} pixels, ${format}, ${bytes(before)}${origin}`];
   if (picture.outcome === "unchanged") return [`${bytes(before)} to ${bytes(after)}, kept as is: it would not get smaller${origin}`];
   const less = el("strong", { class: "less" }, `−${percentSaved(before, after)}`);
-  return [`${bytes(before)} to ${bytes(after)} `, less, ` ${(picture.format ?? "").toUpperCase()}${origin}`];
+  return [`${bytes(before)} to ${bytes(after)} `, less, ` ${format}${origin}`];
 }
 
 function tag(kind, text) {

@@ -19,7 +19,20 @@ const FILTERS = {
     matches: (picture) => picture.outcome === "unchanged",
     of: (job) => job.images_unchanged,
   },
+  reused: {
+    label: "From earlier jobs",
+    status: "COMPLETED",
+    matches: (picture) => picture.reused !== null,
+    of: (job) => job.images_reused,
+  },
+  repeated: {
+    label: "Repeated",
+    status: null,
+    matches: (picture) => picture.same_as_row_number !== null,
+    of: (job) => job.preflight?.duplicates,
+  },
 };
+const ALWAYS = ["all", "failed"]; // the others are there when they have something to show
 
 export class Gallery {
   /** @param {import("./app.js").View} view */
@@ -64,7 +77,9 @@ export class Gallery {
     this.job = job;
     this.controls.hidden = !job.images;
     for (const [name, filter] of Object.entries(FILTERS)) {
-      this.controls.querySelector(`[data-count="${name}"]`).textContent = count(filter.of(job) ?? 0);
+      const number = this.controls.querySelector(`[data-count="${name}"]`);
+      number.textContent = count(filter.of(job) ?? 0);
+      number.closest("label").hidden = !filter.of(job) && !ALWAYS.includes(name) && this.show !== name;
     }
     if (this.show !== "all" || this.find) this.rows.clear(); // what came early may not match
     this.#begin();

@@ -4,7 +4,7 @@ import { hasEnded } from "./api.js";
 import { button, el, problem } from "./dom.js";
 import { until } from "./follow.js";
 import { state } from "./progress.js";
-import { counted, moment, saved } from "./words.js";
+import { count, counted, moment, saved } from "./words.js";
 
 const PAGE_JOBS = 20;
 const LOOK_AGAIN_SECONDS = 3;
@@ -85,7 +85,9 @@ function item(job) {
 /** @param {import("./api.js").Job} job @returns {string} */
 function summary(job) {
   if (job.images === null) return job.error_message ?? "Reading the sheet";
-  if (!hasEnded(job)) return `${counted(job.images, "picture")}, ${job.completion_percentage} % done`;
-  const failed = job.images_failed ? `, ${job.images_failed} failed` : "";
-  return `${counted(job.images, "picture")}${failed}, ${saved(job.bytes_before, job.bytes_after)}`;
+  const pictures = counted(job.images, "picture");
+  if (!hasEnded(job)) return `${pictures}, ${job.completion_percentage} % done`;
+  if (job.dry_run) return `${pictures}, ${count(job.images_failed)} would fail`;
+  const failed = job.images_failed ? `, ${count(job.images_failed)} failed` : "";
+  return `${pictures}${failed}, ${saved(job.bytes_before, job.bytes_after)}`;
 }

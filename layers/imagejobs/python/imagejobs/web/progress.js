@@ -2,6 +2,7 @@
 
 import { hasEnded } from "./api.js";
 import { announce, el } from "./dom.js";
+import { checkTiles } from "./preflight.js";
 import { bytes, count, counted, duration, percentSaved } from "./words.js";
 
 const RATE_SECONDS = 30; // the time that is left follows from what was done in the last half minute
@@ -13,10 +14,10 @@ const ANNOUNCE_PERCENT = 10;
  */
 export function state(job) {
   if (job.status === "PENDING") return { word: "Waiting", kind: "waiting" };
-  if (job.status === "PROCESSING") return { word: "Working", kind: "working" };
+  if (job.status === "PROCESSING") return { word: job.dry_run ? "Checking" : "Working", kind: "working" };
   if (job.error_message === "cancelled") return { word: "Cancelled", kind: "bad" };
   if (job.status === "FAILED") return { word: "Failed", kind: "bad" };
-  return { word: "Finished", kind: job.images_failed || job.rows_failed ? "partly" : "good" };
+  return { word: job.dry_run ? "Checked" : "Finished", kind: job.images_failed || job.rows_failed ? "partly" : "good" };
 }
 
 export class Progress {
@@ -37,7 +38,9 @@ export class Progress {
     if (job.images === null) this.bar.removeAttribute("value");
     else this.bar.value = job.completion_percentage;
     this.words.textContent = this.#sentence(job);
-    this.tiles.replaceChildren(...tiles(job));
+    const tiles = job.dry_run ? checkTiles(job) : runTiles(job);
+    this.tiles.replaceChildren(...tiles.map(([name, value, note, kind]) =>
+      el("div", { class: kind ?? "" }, el("dt", {}, name), el("dd", {}, value, note && el("small", {}, ` ${note}`)))));
     this.#announce(job);
   }
 
@@ -49,7 +52,7 @@ export class Progress {
   #sentence(job) {
     if (job.images === null) return "Reading the sheet …";
     const done = job.images_completed + job.images_failed;
-    if (done === job.images && !hasEnded(job)) return "All pictures are done; the finished CSV is being written …";
+    if (done === job.images && !hasEnded(job)) return "The pictures are done; the finished CSV is being written …";
     const left = this.#secondsLeft(done, job.images);
     const time = left === null ? "" : `, ${duration(left)} left`;
     return `${count(done)} of ${counted(job.images, "picture")}, ${job.completion_percentage} %${time}`;
@@ -79,12 +82,12 @@ export class Progress {
 /** @param {import("./api.js").Job} job @returns {string} */
 function notes(job) {
   const kept = job.images_unchanged && `${count(job.images_unchanged)} kept as is`;
-  const reused = job.images_reused && `${count(job.images_reused)} as in earlier jobs`;
+  const reused = job.images_reused && `${count(job.images_reused)} unchanged since an earlier job`;
   return [kept, reused].filter(Boolean).join(", ");
 }
 
-/** @param {import("./api.js").Job} job @returns {HTMLElement[]} */
-function tiles(job) {
+/** @param {import("./api.js").Job} job @returns {string[][]} Name, value, note, kind. */
+function runTiles(job) {
   const saved = job.bytes_before - job.bytes_after;
   const unread = job.rows_failed ? `and ${counted(job.rows_failed, "row")} that could not be read` : "";
   return [
@@ -93,6 +96,5 @@ function tiles(job) {
     ["After", bytes(job.bytes_after), ""],
     ["Compressed", count(job.images_completed), notes(job)],
     ["Failed", count(job.images_failed), unread, job.images_failed || job.rows_failed ? "failing" : ""],
-  ].map(([name, value, note, kind]) =>
-    el("div", { class: kind ?? "" }, el("dt", {}, name), el("dd", {}, value, note && el("small", {}, ` ${note}`))));
+  ];
 }

@@ -73,6 +73,7 @@ function total(pictures) {
   const done = pictures.filter((picture) => picture.status === "COMPLETED");
   if (!done.length) return "";
   const before = done.reduce((sum, picture) => sum + picture.bytes_before, 0);
+  if (done.every((picture) => picture.outcome === "checked")) return bytes(before);
   const after = done.reduce((sum, picture) => sum + picture.bytes_after, 0);
   return `${bytes(before)} to ${bytes(after)}, ${saved(before, after)}`;
 }

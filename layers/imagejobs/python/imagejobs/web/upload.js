@@ -1,16 +1,11 @@
 /** A new job: the CSV, and how its pictures are to be compressed. */
 
 import { announce, el, problem } from "./dom.js";
-import { bytes, count } from "./words.js";
+import { fields, moreOptions, options } from "./options.js";
+import { Submission } from "./submission.js";
+import { bytes } from "./words.js";
 
-const MAX_BYTES = 256 * 1024 * 1024; // of a sheet, as the storage's form takes it
-const MAX_API_BYTES = 4_400_000; // of POST /upload; beyond that the file goes into the bucket by itself
-const QUALITIES = [
-  [90, "very close to the original, even enlarged"],
-  [75, "hard to tell from the original"],
-  [55, "small; traces show where one looks for them"],
-  [1, "very small; traces show"],
-];
+const EMPTY = "Drop a CSV here, or choose one";
 
 /**
  * @param {import("./api.js").Api} api
@@ -22,36 +17,40 @@ export function uploadForm(api, signal) {
     id: "file", type: "file", name: "file", accept: ".csv,.tsv,.gz,text/csv", required: true,
     "aria-describedby": "file-help", onchange: () => choose(file.files[0]),
   });
-  const chosen = el("strong", { class: "chosen" }, "Drop a CSV here, or choose one");
+  const chosen = el("strong", { class: "chosen" }, EMPTY);
   const zone = el("label", { class: "zone", for: "file" }, chosen, el("span", { class: "fake-button", "aria-hidden": "true" }, "Choose a file"));
   const errors = el("div");
-  const submit = el("button", { type: "submit", class: "primary" }, "Compress the pictures");
+  const run = el("button", { type: "submit", class: "primary" }, "Compress the pictures");
+  const check = el("button", { type: "submit", "aria-describedby": "check-help" }, "Check first");
   const form = el(
     "form", { class: "panel upload", onsubmit, "aria-label": "New job" },
     el("div", { class: "drop" }, file, zone,
       el("p", { id: "file-help", class: "help" },
         "Up to 256 MB, a row for each product. Columns of your own stay as they are.")),
     options(),
+    moreOptions(),
     errors,
-    el("p", { class: "actions" }, submit),
+    el("p", { class: "actions" }, run, check,
+      el("span", { id: "check-help", class: "help" }, "A check finds dead links and says what to expect. It compresses nothing.")),
   );
-  let key = crypto.randomUUID(); // one for each upload, kept when the same one is sent again
+  /** @type {Submission | null} What the buttons send again, until something is changed. */
+  let submission = null;
 
   takeDrops(zone, signal, (dropped) => {
     const carrier = new DataTransfer();
     carrier.items.add(dropped);
     file.files = carrier.files;
     choose(dropped);
-    submit.focus();
+    run.focus();
   });
-  form.addEventListener("change", () => { key = crypto.randomUUID(); });
+  form.addEventListener("change", () => { submission = null; });
   return form;
 
   /** @param {File | undefined} picked */
   function choose(picked) {
     errors.replaceChildren();
-    key = crypto.randomUUID();
-    chosen.textContent = picked ? `${picked.name}, ${bytes(picked.size)}` : "Drop a CSV here, or choose one";
+    submission = null;
+    chosen.textContent = picked ? `${picked.name}, ${bytes(picked.size)}` : EMPTY;
     zone.classList.toggle("full", Boolean(picked));
     if (picked) announce(`${picked.name} is chosen`);
   }
@@ -59,34 +58,26 @@ export function uploadForm(api, signal) {
   /** @param {SubmitEvent} event */
   async function onsubmit(event) {
     event.preventDefault();
-    if (submit.getAttribute("aria-disabled")) return;
-    submit.setAttribute("aria-disabled", "true");
-    submit.textContent = "Sending the CSV …";
+    if (form.getAttribute("aria-busy")) return;
+    form.setAttribute("aria-busy", "true");
+    const pressed = event.submitter === check ? check : run;
+    const label = pressed.textContent;
+    pressed.setAttribute("aria-disabled", "true");
+    pressed.textContent = "Sending the CSV …";
     errors.replaceChildren();
     try {
-      checkSize(file.files[0]);
-      const { request_id: id } = await send(api, fields(form), key);
+      const isCheck = pressed === check;
+      if (submission?.isCheck !== isCheck) submission = new Submission(fields(form), isCheck);
+      const id = await submission.send(api);
       if (!signal.aborted) location.hash = `#/job/${id}`;
     } catch (error) {
       errors.replaceChildren(problem("The job was not begun", error, el("p", { class: "help" }, advice(error))));
     } finally {
-      submit.removeAttribute("aria-disabled");
-      submit.textContent = "Compress the pictures";
+      form.removeAttribute("aria-busy");
+      pressed.removeAttribute("aria-disabled");
+      pressed.textContent = label;
     }
   }
-}
-
-/** @param {File} file */
-function checkSize(file) {
-  if (file.size > MAX_BYTES) throw new Error(`The file has ${count(file.size)} bytes; ${count(MAX_BYTES)} are taken. Split it.`);
-}
-
-/** @param {import("./api.js").Api} api @param {FormData} form @param {string} key @returns {Promise<{request_id: string}>} */
-function send(api, form, key) {
-  const file = form.get("file");
-  if (file.size <= MAX_API_BYTES) return api.upload(form, key);
-  form.delete("file");
-  return api.uploadLarge(file, form, key);
 }
 
 /** @param {Error & {code?: string, passing?: boolean}} error @returns {string} */
@@ -94,71 +85,6 @@ function advice(error) {
   if (error.passing) return "Nothing is lost: press the button again in a moment.";
   if (error.code?.startsWith("sheet")) return "Mend the file and choose it again; nothing was begun and nothing counted.";
   return "Change it above and press the button again; nothing was begun.";
-}
-
-/** @param {HTMLFormElement} form @returns {FormData} Without the fields that say nothing. */
-function fields(form) {
-  const filled = new FormData(form);
-  for (const [name, value] of [...filled]) {
-    if (value === "") filled.delete(name);
-  }
-  return filled;
-}
-
-/** @returns {HTMLElement} */
-function options() {
-  const quality = el("input", {
-    id: "quality", name: "quality", type: "range", min: "1", max: "100", value: "80",
-    "aria-describedby": "quality-words", oninput: describe,
-  });
-  const words = el("output", { id: "quality-words", for: "quality" });
-  /** The number in words. */
-  function describe() {
-    const [, said] = QUALITIES.find(([least]) => Number(quality.value) >= least);
-    words.textContent = `${quality.value}: ${said}`;
-  }
-  describe();
-  return el(
-    "fieldset", {},
-    el("legend", {}, "How"),
-    el("div", { class: "fields" },
-      select("preset", "The sheet is", "Ours has S. No., Product Name and Input Image Urls.", [
-        ["", "our standard one"],
-        ["shopify", "a Shopify export"],
-        ["woocommerce", "a WooCommerce export"],
-      ]),
-      select("column_separator", "Its cells are separated by", "Excel writes semicolons in much of Europe.", [
-        ["", "commas"],
-        ["semicolon", "semicolons"],
-        ["tab", "tabs"],
-      ]),
-      select("format", "Save as", "A picture that would grow keeps its own format.", [
-        ["", "the format it has"],
-        ["auto", "the smallest that browsers show"],
-        ["jpeg", "JPEG"],
-        ["webp", "WebP"],
-        ["avif", "AVIF"],
-      ]),
-      el("div", { class: "field" }, el("label", { for: "quality" }, "Quality"), quality, words),
-      el("div", { class: "field" },
-        el("label", { for: "webhook_url" }, "Tell when done", el("span", { class: "help" }, " (optional)")),
-        el("input", {
-          id: "webhook_url", name: "webhook_url", type: "url", placeholder: "https://shop.example/hook",
-          "aria-describedby": "webhook_url-help",
-        }),
-        el("p", { id: "webhook_url-help", class: "help" }, "An address that gets one signed message at the end.")),
-    ),
-  );
-}
-
-/** @param {string} name @param {string} label @param {string} help @param {string[][]} choices @returns {HTMLElement} */
-function select(name, label, help, choices) {
-  return el(
-    "div", { class: "field" },
-    el("label", { for: name }, label),
-    el("select", { id: name, name, "aria-describedby": `${name}-help` }, choices.map(([value, text]) => el("option", { value }, text))),
-    el("p", { id: `${name}-help`, class: "help" }, help),
-  );
 }
 
 /**

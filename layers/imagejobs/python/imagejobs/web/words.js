@@ -61,6 +61,16 @@ export function duration(seconds) {
   return `about ${counted(Math.round(minutes / 60), "hour")}`;
 }
 
+/** @param {number} usd @returns {string} "$12.50" */
+export function money(usd) {
+  return usd < 0.01 ? "under $0.01" : `$${usd.toFixed(2)}`;
+}
+
+/** @param {string[]} words @returns {string} "one, two and three" */
+export function listed(words) {
+  return [words.slice(0, -1).join(", "), words.at(-1)].filter(Boolean).join(" and ");
+}
+
 /** @param {string} timestamp RFC 3339. @returns {HTMLTimeElement} In this browser's time zone. */
 export function moment(timestamp) {
   const element = document.createElement("time");

@@ -7,14 +7,14 @@ COPY row_error (request_id, row_number, line_number, error_message) FROM STDIN;
 -- mark_repeated_urls --
 -- Again after a correction: an image that is to be done must not wait for one that has another URL now, or is gone. Of a
 -- completed one the mark stays: it says that others than the image that its object was made for may name that.
--- None where each image gets a human URL: somebody must work on it.
+-- None where each image gets a human URL: somebody must work on it. Of a dry run none does.
 UPDATE compressed_images AS image
 SET same_as_row_number = ranked.first_row_number, same_as_position = ranked.first_position
 FROM (
     SELECT image_id, CASE WHEN row_number() OVER url > 1 THEN first_value(row_number) OVER url END AS first_row_number,
            CASE WHEN row_number() OVER url > 1 THEN first_value(position) OVER url END AS first_position
     FROM compressed_images WHERE request_id = %(request_id)s
-      AND (SELECT options ->> 'human_urls' IS NULL FROM job_request WHERE request_id = %(request_id)s)
+      AND (SELECT options ->> 'human_urls' IS NULL OR dry_run FROM job_request WHERE request_id = %(request_id)s)
     WINDOW url AS (PARTITION BY source_url COLLATE "C" ORDER BY row_number, position)
 ) AS ranked
 WHERE image.image_id = ranked.image_id AND image.status = 'PENDING'

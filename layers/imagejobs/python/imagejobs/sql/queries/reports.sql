@@ -22,6 +22,10 @@ FROM (
 ) AS first JOIN compressed_images AS image USING (image_id)
 WHERE first.rank <= %(limit)s ORDER BY first.images DESC, image.error_code, first.rank;
 
+-- report_row_errors --
+SELECT row_number, error_message, count(*) OVER () AS rows FROM row_error
+WHERE request_id = %(request_id)s ORDER BY row_number LIMIT %(limit)s;
+
 -- report_most_saved --
 SELECT {report_picture} FROM compressed_images
 WHERE {report_pictures} AND outcome <> 'unchanged'
