@@ -20,7 +20,7 @@ const FILTERS = {
     of: (job) => job.images_unchanged,
   },
   reused: {
-    label: "Compressed before",
+    label: "From earlier jobs",
     status: "COMPLETED",
     matches: (picture) => picture.reused !== null,
     of: (job) => job.images_reused,
