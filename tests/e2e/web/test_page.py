@@ -152,8 +152,8 @@ def test_a_check_compresses_nothing_and_what_it_looked_at_can_be_compressed_then
 
     expect(page.get_by_text("Finished", exact=True)).to_be_visible()
     expect(page.get_by_role("slider")).to_have_count(3)
-    expect(totals).to_contain_text("1 unchanged since an earlier job")
-    expect(page.locator(".card").first).to_contain_text("unchanged since an earlier job")
+    expect(totals).to_contain_text("1 compressed before")
+    expect(page.locator(".card").first).to_contain_text("unchanged since it was compressed before")
     real = client.images(page.url.rpartition("/")[2])
     assert {(image["format"], image["width"]) for image in real[:3]} == {("webp", 300)}
 

@@ -4,7 +4,7 @@ import { el, webAddress } from "./dom.js";
 import { bytes, fileName, percentSaved, reason } from "./words.js";
 
 const UNSEEN = "The original is not shown: its server does not give it to this page.";
-const REUSED = { not_modified: "unchanged since an earlier job", same_content: "the same picture as in an earlier job" };
+const REUSED = { not_modified: "unchanged since it was compressed before", same_content: "the same picture was compressed before" };
 
 /**
  * @param {import("./api.js").Picture} picture

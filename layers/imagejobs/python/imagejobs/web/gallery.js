@@ -20,7 +20,7 @@ const FILTERS = {
     of: (job) => job.images_unchanged,
   },
   reused: {
-    label: "From earlier jobs",
+    label: "Compressed before",
     status: "COMPLETED",
     matches: (picture) => picture.reused !== null,
     of: (job) => job.images_reused,

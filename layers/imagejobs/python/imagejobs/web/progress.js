@@ -91,7 +91,7 @@ export class Progress {
 /** @param {import("./api.js").Job} job @returns {string} */
 function notes(job) {
   const kept = job.images_unchanged && `${count(job.images_unchanged)} kept as is`;
-  const reused = job.images_reused && `${count(job.images_reused)} unchanged since an earlier job`;
+  const reused = job.images_reused && `${count(job.images_reused)} compressed before`;
   return [kept, reused].filter(Boolean).join(", ");
 }
 
@@ -109,7 +109,7 @@ function runTiles(job) {
 }
 
 const COLUMN_SEPARATORS = { comma: "commas", semicolon: "semicolons", tab: "tabs" };
-const URL_SEPARATORS = { ",": "commas", "|": "upright strokes", ";": "semicolons", "\n": "line breaks" };
+const URL_SEPARATORS = { ",": "commas", "|": "vertical bars", ";": "semicolons", "\n": "line breaks" };
 
 /** @param {import("./api.js").Sheet} sheet @returns {string} How it was read. */
 function sheetWords({ columns, column_separator: separator, url_separators: found }) {

@@ -83,7 +83,7 @@ export function uploadForm(api, signal) {
 /** @param {Error & {code?: string, passing?: boolean}} error @returns {string} */
 function advice(error) {
   if (error.passing) return "Nothing is lost: press the button again in a moment.";
-  if (error.code?.startsWith("sheet")) return "Mend the file and choose it again; nothing was begun and nothing counted.";
+  if (error.code?.startsWith("sheet")) return "Mend the file and choose it again, or say above how it is made. Nothing was begun and nothing counted.";
   return "Change it above and press the button again; nothing was begun.";
 }
 
