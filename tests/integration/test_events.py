@@ -191,6 +191,22 @@ def test_an_image_that_is_gone_is_passed_over_and_ends_nothing(functions, databa
     assert follow(functions, request_id, limit="2") == ([(5, 1)], "5")
 
 
+def test_very_many_that_are_gone_take_few_statements(functions, database, bucket, connect, monkeypatch):
+    """A correction of a whole sheet: one at a time, an answer would take minutes."""
+    request_id = staged(functions, database, bucket, *urls(60))
+    finish(database, request_id)
+    query(connect, "DELETE FROM compressed_images WHERE row_number < 60")
+    statements, fetch_all = [], Database.fetch_all
+    monkeypatch.setattr(
+        Database, "fetch_all", lambda self, name, values: statements.append(name) or fetch_all(self, name, values)
+    )
+
+    (image,) = ask(functions, request_id, limit="1")["images"]
+
+    assert image["row_number"] == 60
+    assert statements.count("list_events") <= 7
+
+
 # ── Jobs from before events were kept ───────────────────────────────────────────────────────────────────────────────
 
 

@@ -198,15 +198,16 @@ def list_events(
     """
     job = owned_job(database, owner, request_id)
     if _lacks_events(job):
-        database.transact(partial(_add_missing_events, owner, request_id))
+        job = database.transact(partial(_add_missing_events, owner, request_id))
     images: list[Image] = []
-    while not images:
-        rows = database.fetch_all("list_events", {"request_id": request_id, "after": after, "limit": limit})
-        if not rows:
-            break
-        page = _fitting([_image(row) for row in rows])
-        after = rows[len(page) - 1]["number"]
-        images = [image for image in page if image["row_number"]]  # a correction may remove an image
+    numbers = limit
+    while not images and after < job["event_count"]:
+        until = min(after + numbers, job["event_count"])
+        window = {"request_id": request_id, "after": after, "until": until, "limit": limit}
+        rows = database.fetch_all("list_events", window)
+        images = _fitting([_image(row) for row in rows])
+        after = rows[len(images) - 1]["number"] if images else until
+        numbers *= 2  # a correction may have removed the next image, or the next hundred thousand
     return {"images": images, "next": str(after), "job": job_document(job, base_url)}
 
 
@@ -215,9 +216,10 @@ def _lacks_events(job: Row) -> bool:
     return bool(job["finalizable_at"]) and job["event_count"] < job["images_completed"] + job["images_failed"]
 
 
-def _add_missing_events(owner: str, request_id: UUID, transaction: Transaction) -> None:
+def _add_missing_events(owner: str, request_id: UUID, transaction: Transaction) -> Row:
     if _lacks_events(lock_owned_job(transaction, owner, request_id)):
         transaction.execute("add_missing_events", {"request_id": request_id})
+    return lock_owned_job(transaction, owner, request_id)
 
 
 def list_deliveries(database: Database, *, owner: str, request_id: UUID) -> Deliveries:

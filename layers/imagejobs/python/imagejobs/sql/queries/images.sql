@@ -5,9 +5,9 @@ COPY compressed_images (request_id, row_number, position, serial_number, product
 COPY row_error (request_id, row_number, line_number, error_message) FROM STDIN;
 
 -- mark_repeated_urls --
--- Again after a correction: an image that is to be done must not wait for one that has another URL now, or is gone. Of a
--- completed one the mark stays: it says that others than the image that its object was made for may name that.
--- None where each image gets a human URL: somebody must work on it. Of a dry run none does.
+-- Again after a correction: an image that is to be done must not wait for one that has another URL now, or is gone. Of
+-- a completed one the mark stays: it says that others than the image that its object was made for may name that. None
+-- where each image gets a human URL: somebody must work on it. Of a dry run none does.
 UPDATE compressed_images AS image
 SET same_as_row_number = ranked.first_row_number, same_as_position = ranked.first_position
 FROM (
@@ -193,8 +193,9 @@ WITH terminal AS (
 ), {count_terminal}
 
 -- named_images --
--- The images of the rows named whose jobs are open. They and the jobs are looked up one by one: joined with what is asked
--- of them, Postgres goes through all that are left of a job for each row, as long as it has no statistics of them.
+-- The images of the rows named whose jobs are open. They and the jobs are looked up one by one: joined with what is
+-- asked of them, Postgres goes through all that are left of a job for each row, as long as it has no statistics of
+-- them.
 named AS MATERIALIZED (
     SELECT image.image_id
     FROM unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)
@@ -349,19 +350,19 @@ format, outcome, width, height, bytes_before, bytes_after, encoder, encoder_qual
 same_as_row_number, same_as_position
 
 -- list_events --
--- The images with the next numbers, each as it is now; one that is gone has its number alone.
+-- The images with the next numbers up to one of them, each as it is now, but for those that are gone.
 SELECT given.number, image.*
 FROM (
     SELECT listed.image_id, event.last_number - cardinality(event.image_ids) + listed.place AS number
     FROM job_event AS event CROSS JOIN LATERAL unnest(event.image_ids) WITH ORDINALITY AS listed (image_id, place)
     WHERE event.request_id = %(request_id)s
-      AND event.last_number > %(after)s AND event.last_number < %(after)s + %(limit)s + 500
-) AS given LEFT JOIN LATERAL (
+      AND event.last_number > %(after)s AND event.last_number < %(until)s + 500
+) AS given CROSS JOIN LATERAL (
     SELECT {image_columns} FROM compressed_images AS one WHERE one.image_id = given.image_id
     OFFSET 0 -- keeps the look-up by itself
-) AS image ON true
-WHERE given.number > %(after)s AND given.number <= %(after)s + %(limit)s
-ORDER BY given.number;
+) AS image
+WHERE given.number > %(after)s AND given.number <= %(until)s
+ORDER BY given.number LIMIT %(limit)s;
 
 -- add_missing_events --
 -- Of a job that is locked: all of its images, of which some became terminal when no events were kept.
