@@ -74,6 +74,7 @@ def test_from_a_csv_to_the_finished_gallery(visit, context, client, shop, gate):
     with page.expect_popup() as popup:
         page.get_by_role("button", name="Open the report").click()
     expect(popup.value.get_by_role("heading", name="Failures")).to_be_visible()
+    popup.value.close()  # a page behind another one asks seldom
 
     # The webhook, and again.
     attempts = page.get_by_role("region", name="Attempts").get_by_role("row", name="Accepted")
