@@ -28,7 +28,8 @@ WHERE (job.images_completed, job.images_failed, job.images_unchanged, job.images
        coalesce(image.before, 0), coalesce(image.after, 0));
 
 -- job_totals --
--- A job's totals are not those of its staged images and rows. Of a mapped sheet, rows may name no image and be no failure.
+-- A job's totals are not those of its staged images and rows. Of a mapped sheet, rows may name no image and be no
+-- failure.
 SELECT job.request_id,
        format('the job says %s images and %s rows, %s of them unreadable, %s staged; staged are %s images of %s rows',
               job.images_total, job.rows_total, job.rows_failed, job.rows_staged,
@@ -43,7 +44,8 @@ WHERE job.rows_total IS NOT NULL
        OR job.rows_total > coalesce(staged.rows, 0) + job.rows_failed AND NOT job.layout ?| ARRAY['preset', 'columns']);
 
 -- row_errors --
--- The rows that a job counts as failed are not those that say why. Jobs without `sheet_found` were staged before they did.
+-- The rows that a job counts as failed are not those that say why. Jobs without `sheet_found` were staged before they
+-- did.
 SELECT job.request_id, format('the job says %s failed rows, %s say why', job.rows_failed, coalesce(said.rows, 0)) AS detail
 FROM job_request AS job
 LEFT JOIN (SELECT request_id, count(*) AS rows FROM row_error GROUP BY request_id) AS said USING (request_id)

@@ -93,7 +93,7 @@ def summary(job: Job) -> str:
         "failed": job["images_failed"],
         "unchanged": job["images_unchanged"],
         "reused": job.get("images_reused", 0),
-        "rows that cannot be read": job["rows_failed"],
+        f"{'row' if job['rows_failed'] == 1 else 'rows'} that cannot be read": job["rows_failed"],
     }
     parts += [f"{number:,} {what}" for what, number in counted.items() if number]
     before, after = job["bytes_before"], job["bytes_after"]

@@ -5,12 +5,14 @@ from html.parser import HTMLParser
 
 import pytest
 
+from local.template import load_template
 from tests.integration.handlers import content_of, load_event
 from tests.template.expansion import ROOT
 
 FILES = {path.name: path for path in (ROOT / "layers/imagejobs/python/imagejobs/web").iterdir()}
 MODULES = sorted(name for name in FILES if name.endswith(".js"))
 IMPORTED = re.compile(r"""(?:from|import)\s*\(?\s*"([^"]+)\"""")
+LOADED = re.compile(r'import\("\./([^"]+)"\)')
 POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -49,6 +51,10 @@ def web_file(functions, version, name):
     event = load_event("api-web_file")
     event["path"], event["pathParameters"] = f"/web/{version}/{name}", {"version": version, "file": name}
     return functions.invoke("api", event)
+
+
+def imports_of(module):
+    return set(re.findall(r'^import .*"\./([^"]+)"', FILES[module].read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def version_of(functions):
@@ -94,6 +100,23 @@ def test_every_module_imports_the_page_s_own_files(name):
 
     assert {path.removeprefix("./") for path in imported} <= set(MODULES)
     assert all(path.startswith("./") for path in imported)
+
+
+def test_no_view_asks_for_more_files_at_once_than_the_smallest_deployment_has_functions_for():
+    """A module's imports are asked for when it has come, all at once; what `app.js` loads, one after the other."""
+    concurrency = load_template(ROOT / "template.yaml")["Mappings"]["Connections"]["25"]["Api"]
+    lines = FILES["app.js"].read_text(encoding="utf-8").splitlines()
+    views = [modules for modules in map(LOADED.findall, lines) if modules]
+
+    assert sorted(view[-1] for view in views) == ["home.js", "job.js", "signin.js"]
+    for view in views:
+        known = set()
+        for module in ["app.js", *view]:
+            asked = {module} - known
+            while asked:
+                assert len(asked) <= concurrency
+                known |= asked
+                asked = {name for each in asked for name in imports_of(each)} - known
 
 
 def test_every_file_is_used(functions):

@@ -102,7 +102,7 @@ def follows(server, *jobs):
     [
         (DONE, 0, "COMPLETED: 2 of 2 images, 2.0 MB became 500.0 kB (75 % saved)"),
         (PARTLY, 3, "COMPLETED: 1 of 2 images, 1 failed, "),
-        (WITH_BAD_ROW, 3, "1 rows that cannot be read"),
+        (WITH_BAD_ROW, 3, "1 row that cannot be read"),
         (CANCELLED, 1, "saved). cancelled"),
     ],
 )

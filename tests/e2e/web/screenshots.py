@@ -17,8 +17,8 @@ from local.stack import Options, Stack, StackInfo
 from tests.e2e.web.conftest import CHROMIUM, FLAGS, PATIENCE_MS
 
 FOLDER = PROJECT / "docs" / "images"
-DESK = {"width": 1100, "height": 760}
-PHONE = {"width": 390, "height": 980}
+DESK = {"width": 1100, "height": 840}
+PHONE = {"width": 390, "height": 1200}
 
 
 def main() -> None:
@@ -39,8 +39,11 @@ def _take_all(browser: Browser, info: StackInfo, sheet: str) -> None:
         file = {"name": "products.csv", "mimeType": "text/csv", "buffer": sheet.encode()}
         page.get_by_label("CSV").set_input_files(file)
         _take(page, "page-new-job")
-        page.get_by_role("button", name="Compress the pictures").click()
-        expect(page.get_by_text("Finished", exact=True)).to_be_visible()
+        page.get_by_role("button", name="Check first").click()
+        expect(page.get_by_text("Checked", exact=True)).to_be_visible()
+        _take(page, "page-check")
+        page.get_by_role("button", name="Compress these pictures").click()
+        expect(page.get_by_role("button", name="Open the report")).to_be_visible()
         job = re.sub(r"^[^#]*", "", page.url)
         _take(page, "page-job")
     with _visit(browser, info, DESK, "dark", job) as page:

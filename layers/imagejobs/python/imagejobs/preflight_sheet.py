@@ -9,7 +9,7 @@ from imagejobs.preflight import seen_of, warnings_of
 from imagejobs.result_sheet import by_image, row_status, write_beside
 from imagejobs.sheet import SheetForm, SheetRow
 
-PREFLIGHT_COLUMNS = ("Status", "Error", "Bytes", "Width x Height", "Format", "Duplicate of Row", "Warnings")
+PREFLIGHT_COLUMNS = ("Status", "Error", "Bytes Before", "Width x Height", "Format", "Duplicate of Row", "Warnings")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ import { forgetToken, keepToken, keptToken } from "./session.js";
 const main = document.getElementById("main");
 const signOut = document.getElementById("sign-out");
 
-// Loaded when needed, in small groups: the API function that hands them out may be one of few.
+// Loaded when needed, one after the other: each comes with few others, as the API may have few functions that hand them out.
 const VIEWS = [
-  [/^#\/job\/(?<id>[0-9a-f-]{36})$/, () => import("./job.js")],
-  [/.*/, () => import("./home.js")],
+  [/^#\/job\/(?<id>[0-9a-f-]{36})$/, async () => { await import("./progress.js"); await import("./gallery.js"); return import("./job.js"); }],
+  [/.*/, async () => { await import("./progress.js"); return import("./home.js"); }],
 ];
 
 let leaving = new AbortController();

@@ -2,14 +2,14 @@
 
 import { button, el, problem } from "./dom.js";
 import { MAX_API_BYTES, checkFile } from "./submission.js";
+import { download } from "./ways.js";
 
 export class Corrections {
   /**
    * @param {import("./app.js").View} view
-   * @param {() => Promise<void>} download Of the rows that failed.
    * @param {() => void} begun Called when the job is at work on the corrections.
    */
-  constructor({ api, id, signal }, download, begun) {
+  constructor({ api, id, signal }, begun) {
     Object.assign(this, { api, id, signal, begun });
     this.errors = el("div");
     this.submit = el("button", { type: "submit", class: "primary" }, "Send the corrections");
@@ -26,7 +26,7 @@ export class Corrections {
       "details", { class: "panel corrections", hidden: true },
       el("summary", {}, "Correct the rows that failed"),
       el("ol", {},
-        el("li", {}, "Download them: your own rows, each with its number and what is wrong with it. ", button("Download the failures", download, "")),
+        el("li", {}, "Download them: your own rows, each with its number and what is wrong with it. ", button("Download the failures", () => this.#download(), "")),
         el("li", {}, "Correct the cells, in a spreadsheet for instance. Leave the column ", el("code", {}, "Row"),
           " as it is; rows that you take out stay as they are."),
         el("li", {}, "Send the file back. What was compressed stays.", this.form)),
@@ -37,6 +37,15 @@ export class Corrections {
   /** @param {boolean} are There are rows to correct. */
   offer(are) {
     this.element.hidden = !are;
+  }
+
+  async #download() {
+    this.errors.replaceChildren();
+    try {
+      await download(this.api, this.id, "failures.csv");
+    } catch (error) {
+      if (!this.signal.aborted) this.errors.replaceChildren(problem("The failures did not come", error));
+    }
   }
 
   /** @param {SubmitEvent} event */

@@ -19,7 +19,7 @@ export function checkTiles(job) {
   const { bytes_after: after, seconds, usd } = job.preflight.estimate;
   return [
     ...tiles,
-    ["Files then, about", bytes(after), `saves ${percentSaved(job.bytes_before, after)}; may be half or twice as many`, "saving"],
+    ["Files then, about", bytes(after), `saves ${percentSaved(job.bytes_before, after)}`, "saving"],
     ["Time", duration(seconds), ""],
     ["Cost", money(usd), "to whoever runs the service"],
   ];
@@ -42,6 +42,7 @@ export function findings(preflight) {
     el("h2", { id: "findings-heading" }, "What was found"),
     el("ul", { class: "findings" }, lines.map(([images, words, kind]) =>
       el("li", { class: kind ?? "" }, el("strong", {}, counted(images, "picture")), " ", el("span", {}, words)))),
-    formats.length ? el("p", { class: "help" }, `Formats: ${formats.join(", ")}.`) : null,
+    formats.length > 0 && el("p", { class: "help" },
+      `Formats: ${formats.join(", ")}. What they come to is an estimate: it may be half or twice as many bytes.`),
   );
 }

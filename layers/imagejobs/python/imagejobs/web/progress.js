@@ -2,8 +2,8 @@
 
 import { hasEnded } from "./api.js";
 import { announce, el } from "./dom.js";
-import { checkTiles } from "./preflight.js";
-import { bytes, count, counted, duration, percentSaved } from "./words.js";
+import { checkTiles, findings } from "./preflight.js";
+import { bytes, count, counted, duration, listed, momentText, percentSaved } from "./words.js";
 
 const RATE_SECONDS = 30; // the time that is left follows from what was done in the last half minute
 const ANNOUNCE_PERCENT = 10;
@@ -20,13 +20,20 @@ export function state(job) {
   return { word: job.dry_run ? "Checked" : "Finished", kind: job.images_failed || job.rows_failed ? "partly" : "good" };
 }
 
+/** @param {import("./api.js").Job} job @returns {string} */
+export function nameOf(job) {
+  return `${job.dry_run ? "Check" : "Job"} of ${momentText(job.created_at)}`;
+}
+
 export class Progress {
   constructor() {
     this.bar = el("progress", { max: "100", id: "progress" });
     this.words = el("p", { class: "words" });
     this.live = el("div", { class: "live" }, el("label", { for: "progress" }, "Progress"), this.bar, this.words);
     this.tiles = el("dl", { class: "tiles" });
-    this.element = el("section", { class: "panel", "aria-label": "Progress and totals" }, this.live, this.tiles);
+    this.findings = el("div");
+    this.sheet = el("p", { class: "help sheet" });
+    this.element = el("section", { class: "panel", "aria-label": "Progress and totals" }, this.live, this.tiles, this.findings, this.sheet);
     /** @type {{at: number, done: number}[]} */
     this.samples = [];
     this.said = 0;
@@ -41,6 +48,8 @@ export class Progress {
     const tiles = job.dry_run ? checkTiles(job) : runTiles(job);
     this.tiles.replaceChildren(...tiles.map(([name, value, note, kind]) =>
       el("div", { class: kind ?? "" }, el("dt", {}, name), el("dd", {}, value, note && el("small", {}, ` ${note}`)))));
+    this.findings.replaceChildren(...(job.preflight ? [findings(job.preflight)] : []));
+    this.sheet.textContent = job.sheet ? sheetWords(job.sheet) : "";
     this.#announce(job);
   }
 
@@ -97,4 +106,14 @@ function runTiles(job) {
     ["Compressed", count(job.images_completed), notes(job)],
     ["Failed", count(job.images_failed), unread, job.images_failed || job.rows_failed ? "failing" : ""],
   ];
+}
+
+const COLUMN_SEPARATORS = { comma: "commas", semicolon: "semicolons", tab: "tabs" };
+const URL_SEPARATORS = { ",": "commas", "|": "upright strokes", ";": "semicolons", "\n": "line breaks" };
+
+/** @param {import("./api.js").Sheet} sheet @returns {string} How it was read. */
+function sheetWords({ columns, column_separator: separator, url_separators: found }) {
+  const within = found.length ? `, addresses within a cell by ${listed(found.map((each) => URL_SEPARATORS[each]))}` : "";
+  return `Read from the columns ${listed([columns.id, columns.name, ...columns.urls].map((name) => `“${name}”`))}; ` +
+    `cells separated by ${COLUMN_SEPARATORS[separator]}${within}.`;
 }

@@ -1,6 +1,7 @@
--- By what an image that was downloaded and compressed is known again: the first 128 bits of SHA-256 over its caller, its
--- coding options and its URL, and over the same with its bytes for the URL; and by what its origin is asked whether it has
--- changed. An image that its origin calls unchanged has none of it: the one that it was taken from stays the known one.
+-- By what an image that was downloaded and compressed is known again: the first 128 bits of SHA-256 over its caller,
+-- its coding options and its URL, and over the same with its bytes for the URL; and by what its origin is asked whether
+-- it has changed. An image that its origin calls unchanged has none of it: the one that it was taken from stays the
+-- known one.
 ALTER TABLE compressed_images
     ADD COLUMN url_key       uuid,
     ADD COLUMN content_key   uuid,
@@ -24,6 +25,6 @@ CREATE INDEX compressed_images_shared_object ON compressed_images (object_key)
 ALTER TABLE job_request
     ADD COLUMN images_reused   int NOT NULL DEFAULT 0,  -- of images_completed
     ADD COLUMN images_credited int NOT NULL DEFAULT 0,  -- of images_reused, those that were given back
-    ADD COLUMN counted_on      date DEFAULT (now() AT TIME ZONE 'UTC')::date,  -- the day that the generation's images count for; NULL for none
+    ADD COLUMN counted_on      date DEFAULT (now() AT TIME ZONE 'UTC')::date,  -- on which the images count; NULL for none
     ADD CONSTRAINT job_request_reused_check CHECK (images_reused BETWEEN 0 AND images_completed),
     ADD CONSTRAINT job_request_credited_check CHECK (images_credited BETWEEN 0 AND images_reused);

@@ -1,5 +1,6 @@
 -- Images that became terminal, numbered in the order of their commits: one row a commit, or more where it ended many.
--- Numbers are given under the lock on the job's row, which is kept until the commit: whoever sees one sees all before it.
+-- Numbers are given under the lock on the job's row, which is kept until the commit: whoever sees one sees all before
+-- it.
 ALTER TABLE job_request
     ADD COLUMN event_count bigint NOT NULL DEFAULT 0 CHECK (event_count >= 0);  -- the number given last
 CREATE TABLE job_event (

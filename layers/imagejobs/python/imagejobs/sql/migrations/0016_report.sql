@@ -1,4 +1,5 @@
--- What a report on a job is made of, and where it lies. Images done before this have no hash, jobs closed before no report.
+-- What a report on a job is made of, and where it lies. Images done before this have no hash, jobs closed before no
+-- report.
 ALTER TABLE compressed_images
     ADD COLUMN perceptual_hash bigint,                  -- of the picture that came, upright: `image_hash`
     ADD CONSTRAINT compressed_images_hash_check CHECK (status = 'COMPLETED' OR perceptual_hash IS NULL);

@@ -5,9 +5,9 @@ COPY compressed_images (request_id, row_number, position, serial_number, product
 COPY row_error (request_id, row_number, line_number, error_message) FROM STDIN;
 
 -- mark_repeated_urls --
--- Again after a correction: an image that is to be done must not wait for one that has another URL now, or is gone. Of a
--- completed one the mark stays: it says that others than the image that its object was made for may name that.
--- None where each image gets a human URL: somebody must work on it. Of a dry run none does.
+-- Again after a correction: an image that is to be done must not wait for one that has another URL now, or is gone. Of
+-- a completed one the mark stays: it says that others than the image that its object was made for may name that. None
+-- where each image gets a human URL: somebody must work on it. Of a dry run none does.
 UPDATE compressed_images AS image
 SET same_as_row_number = ranked.first_row_number, same_as_position = ranked.first_position
 FROM (
@@ -196,8 +196,9 @@ WITH terminal AS (
 ), {count_terminal}
 
 -- named_images --
--- The images of the rows named whose jobs are open. They and the jobs are looked up one by one: joined with what is asked
--- of them, Postgres goes through all that are left of a job for each row, as long as it has no statistics of them.
+-- The images of the rows named whose jobs are open. They and the jobs are looked up one by one: joined with what is
+-- asked of them, Postgres goes through all that are left of a job for each row, as long as it has no statistics of
+-- them.
 named AS MATERIALIZED (
     SELECT image.image_id
     FROM unnest(%(request_ids)s::uuid[], %(row_numbers)s::int[]) AS wanted (request_id, row_number)

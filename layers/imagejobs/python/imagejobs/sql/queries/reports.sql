@@ -48,8 +48,8 @@ WHERE {report_pictures}
 ORDER BY bytes_after DESC, row_number, position LIMIT %(limit)s;
 
 -- report_low_resolution --
--- The smallest of those with a side below the limit, with the number of all; what the job's own limits made small, or may
--- have made small, is left out.
+-- The smallest of those with a side below the limit, with the number of all; what the job's own limits made small, or
+-- may have made small, is left out.
 SELECT {report_picture}, count(*) OVER () AS images,
        count(*) FILTER (WHERE least(width, height) < %(refused_side)s) OVER () AS images_refused
 FROM compressed_images
