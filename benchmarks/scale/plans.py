@@ -46,14 +46,16 @@ FROM generate_series(1, %(jobs)s) AS n,
 """
 INSERT_IMAGES = """
 INSERT INTO compressed_images (request_id, row_number, position, product_name, source_url, status, attempt, image_url,
-                               object_key, format, outcome, width, height, bytes_before, bytes_after)
+                               object_key, format, outcome, width, height, bytes_before, bytes_after, url_key,
+                               content_key)
 SELECT %(request_id)s, n, 1, 'Product ' || n, 'https://cdn.shop.example/pictures/' || n || '.jpg',
        CASE WHEN done THEN 'COMPLETED' ELSE 'PENDING' END, done::int,
        CASE WHEN done THEN 'https://images.example/images/' || %(request_id)s || '/' || n || '-1-0123456789abcdef.jpg'
        END,
        CASE WHEN done THEN 'images/' || %(request_id)s || '/' || n || '-1-0123456789abcdef.jpg' END,
        CASE WHEN done THEN 'jpeg' END, CASE WHEN done THEN 'smaller' END, CASE WHEN done THEN 1200 END,
-       CASE WHEN done THEN 1400 END, CASE WHEN done THEN 512000 END, CASE WHEN done THEN 204800 END
+       CASE WHEN done THEN 1400 END, CASE WHEN done THEN 512000 END, CASE WHEN done THEN 204800 END,
+       CASE WHEN done THEN %(content_key)s::uuid END, CASE WHEN done THEN %(content_key)s::uuid END
 FROM generate_series(1, %(rows)s) AS n, LATERAL (SELECT n <= %(done)s AS done) AS way
 """
 INSERT_EVENTS = """
@@ -61,6 +63,8 @@ INSERT INTO job_event (request_id, last_number, image_ids)
 SELECT request_id, max(row_number), array_agg(image_id) FROM compressed_images
 WHERE request_id = %(request_id)s AND status = 'COMPLETED' GROUP BY request_id, (row_number - 1) / 25
 """
+# What an origin sends where it has no picture: of a content that many have, Postgres need not look into an index.
+PLACEHOLDER = "00000000-0000-0000-0000-000000000001"
 LEASE = """
 UPDATE compressed_images
 SET lease_token = %(token)s, attempt = 1,
@@ -193,9 +197,11 @@ def fill(connection: psycopg2.extensions.connection, images: int, jobs: int = JO
         for drop, _ in indexes:
             cursor.execute(drop)
         cursor.execute(INSERT_OLDER_JOBS, {"jobs": OLDER_JOBS})
-        for request_id, columns in [(uuid4(), settled) for _ in range(jobs - 1)] + [(job.request_id, sent)]:
+        every = [(uuid4(), settled) for _ in range(jobs - 1)] + [(job.request_id, sent)]
+        for number, (request_id, columns) in enumerate(every, start=1):
             cursor.execute(INSERT_JOB, {"request_id": request_id, "rows": rows, **columns})
-            cursor.execute(INSERT_IMAGES, {"request_id": request_id, "rows": rows, **columns})
+            known = {"content_key": PLACEHOLDER if number == jobs - 1 else None}
+            cursor.execute(INSERT_IMAGES, {"request_id": request_id, "rows": rows, **known, **columns})
         for _, create in indexes:
             cursor.execute(create)
         lease = {"token": job.token, "done": job.done, "leased": LEASED_IMAGES, "expired": EXPIRED_IMAGES}
@@ -219,10 +225,12 @@ def questions(job: OpenJob) -> Iterator[Question]:
     yield Question("jobs, first page", "list_jobs", {**identity, **newest, "statuses": list(JOB_STATUSES)}, 150)
     yield Question("jobs, those that failed", "list_jobs", {**identity, **newest, "statuses": ["FAILED"]}, 50)
 
+    deep = max(0, job.done - 600)
     yield Question(
-        "events, a deep page", "list_events", {**identity, "after": max(0, job.done - 600), "limit": 500}, 2_600
+        "events, a deep page", "list_events", {**identity, "after": deep, "until": deep + 500, "limit": 500}, 2_600
     )
-    yield Question("events, nothing new", "list_events", {**identity, "after": job.done, "limit": 500}, 20)
+    nothing_new = {**identity, "after": job.done, "until": job.done + 500, "limit": 500}
+    yield Question("events, nothing new", "list_events", nothing_new, 20)
 
     keys = {"request_ids": [job.request_id] * BATCH_ROWS, "row_numbers": list(job.batch_rows)}
     repeated = {**keys, "row_numbers": list(job.repeated_rows)}
@@ -263,6 +271,11 @@ def questions(job: OpenJob) -> Iterator[Question]:
     listed = [{"row_number": row, "position": 1, "object_key": key} for row, key in keys_of.items()]
     strays = {**identity, "objects": json.dumps(listed)}
     yield Question("strays among 100 objects", "list_named_objects", strays, 600)
+    unnamed = [{**each, "position": 2, "object_key": f"{each['object_key']}.stray"} for each in listed]
+    yield Question(
+        "strays among 100 that no image names", "list_named_objects", {**strays, "objects": json.dumps(unnamed)}, 1_000
+    )
+    yield Question("known content", "find_known_content", {"content_key": PLACEHOLDER}, 20)
 
 
 def explain_all(connection: psycopg2.extensions.connection, job: OpenJob) -> list[Plan]:

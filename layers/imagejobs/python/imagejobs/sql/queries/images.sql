@@ -64,7 +64,10 @@ FROM unnest(%(url_keys)s::uuid[]) AS wanted (url_key) CROSS JOIN LATERAL (
 ) AS known;
 
 -- find_known_content --
-SELECT image_id, object_key, format FROM compressed_images WHERE content_key = %(content_key)s LIMIT 1;
+-- In the order of its index: of a content that a great many have, such as a shop's placeholder, Postgres would rather go
+-- through the table until it comes upon one.
+SELECT image_id, object_key, format FROM compressed_images
+WHERE content_key BETWEEN %(content_key)s AND %(content_key)s ORDER BY content_key LIMIT 1;
 
 -- renew_leases --
 UPDATE compressed_images AS image SET leased_until = now() + make_interval(secs => %(lease_seconds)s)
@@ -261,19 +264,21 @@ numbered AS (
 -- list_named_objects --
 -- Of the objects named, those that are an image's: the one that each was made for, or others that share it.
 -- Of a human URL's, the one version that its image made.
+-- Each is looked up by itself: in place of EXISTS, Postgres may gather all images of the job, or of the table, to ask them.
 SELECT listed.object_key, listed.version
 FROM jsonb_to_recordset(%(objects)s) AS listed (row_number int, position int, object_key text, version text)
-WHERE EXISTS (
-    SELECT FROM compressed_images AS image
+CROSS JOIN LATERAL (
+    SELECT true FROM compressed_images AS image
     WHERE image.request_id = %(request_id)s AND image.row_number = listed.row_number
       AND image.position = listed.position AND image.object_key = listed.object_key
-) OR EXISTS (
-    SELECT FROM compressed_images AS image
+    UNION ALL
+    SELECT true FROM compressed_images AS image
     WHERE image.object_key = listed.object_key AND (image.reused IS NOT NULL OR image.same_as_row_number IS NOT NULL)
-) OR EXISTS (
-    SELECT FROM compressed_images AS image
+    UNION ALL
+    SELECT true FROM compressed_images AS image
     WHERE image.human_key = listed.object_key AND image.human_version = listed.version
-);
+    LIMIT 1
+) AS image;
 
 -- has_strays --
 -- Only an image whose lease ended otherwise than with its outcome can have left an object behind.
