@@ -260,13 +260,15 @@ def drop_with_metadata(bucket, metadata):
     return ObjectVersion("drop/a.csv", answer["VersionId"])
 
 
-def test_a_dropped_files_metadata_carries_options_and_a_webhook(fan_out, connect, bucket):
-    metadata = {"quality": "60", "webhook-url": "https://shop.example/hook", "mtime": "17"}
+@pytest.mark.parametrize("dash", ["-", "_"])
+def test_a_dropped_files_metadata_carries_options_and_a_webhook(fan_out, connect, bucket, dash):
+    metadata = {"max_width": "60", "dry_run": "true", "webhook_url": "https://shop.example/hook", "mtime": "17"}
 
-    fan_out.run(drop_with_metadata(bucket, metadata), plenty)
+    named = {name.replace("_", dash): value for name, value in metadata.items()}
+    fan_out.run(drop_with_metadata(bucket, named), plenty)
 
-    assert query(connect, "SELECT options, webhook_url FROM job_request") == [
-        ({"quality": "60"}, "https://shop.example/hook")
+    assert query(connect, "SELECT options, dry_run, webhook_url FROM job_request") == [
+        ({"max_width": "60"}, True, "https://shop.example/hook")
     ]
 
 

@@ -32,7 +32,7 @@ from imagejobs.usage import reserve_images
 
 logger = Logger(child=True)
 
-WEBHOOK_METADATA = "webhook-url"
+WEBHOOK_METADATA = "webhook_url"
 
 STAGE_CHARACTERS = 1_000_000  # of COPY text in a transaction
 SEND_IMAGES = 1000
@@ -124,7 +124,8 @@ class FanOut:
 
     def _accept_drop(self, source: ObjectVersion) -> None:
         """Write the job of a dropped file; what cannot be used of its key or metadata is its owner's to know."""
-        metadata = self.bucket.metadata(source)
+        # Headers have dashes by custom, and some tools allow nothing else.
+        metadata = {name.replace("-", "_"): value for name, value in self.bucket.metadata(source).items()}
         webhook_url, refusal = self._webhook_url(metadata.get(WEBHOOK_METADATA))
         options: dict[str, str] = {}
         layout: dict[str, str] = {}
