@@ -7,7 +7,7 @@ import pytest
 
 from imagejobs.errors import SheetError, SheetTooLarge
 from imagejobs.limits import SheetLimits
-from imagejobs.sheet import MAX_CELL_CHARACTERS, MAX_ROW_BYTES, check_sheet, read_sheet
+from imagejobs.sheet import MAX_CELL_CHARACTERS, MAX_COLUMNS, MAX_ROW_BYTES, check_sheet, read_sheet
 from tests.unit.sheet_helpers import HEADER, LIMITS, ROW, ChunkedStream, only_row, refusal_of, rows_of
 
 GOOD = "https://example.com/a.jpg"
@@ -83,6 +83,17 @@ def test_unclosed_quote_is_refused_with_the_line_on_which_it_opened(rows, line):
 
     assert error.line_number == line
     assert error.message.startswith(f"Line {line}: the quote that opens here is never closed.")
+
+
+def test_a_header_of_too_many_columns_is_refused_with_their_number():
+    header = HEADER.strip() + ",x" * (MAX_COLUMNS - 3)
+    row = ROW.strip() + "," * (MAX_COLUMNS - 3)
+    assert len(list(read_sheet(io.BytesIO(f"{header}\n{row}\n".encode()), LIMITS))) == 1
+
+    error = refusal_of(f"{header},x\n{row},\n")
+
+    assert error.line_number == 1
+    assert "the header has 1,001 columns, and a sheet may have 1,000" in error.message
 
 
 def test_unclosed_quote_in_the_header_is_refused():

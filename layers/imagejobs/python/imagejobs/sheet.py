@@ -28,6 +28,9 @@ MAX_ROW_BYTES = 1_048_576
 """Longest row that is read, its line ends included: what keeps memory flat when a file is one line, or one
 row of quoted newlines. It holds eight cells of the longest kind in ASCII."""
 
+MAX_COLUMNS = 1_000
+"""Columns of a header. Rows with fewer cells are filled up in what is handed back: by this, a million rows to 1 GB."""
+
 MAX_IMAGES_PER_ROW = 200
 """A row is one message, and all of its images must be compressed within one invocation of `compress`."""
 
@@ -458,6 +461,12 @@ def _find_columns(header: list[str], layout: SheetLayout, line_number: int, text
     wanted = _all_names(names)
     if not header:
         raise SheetError(f"The CSV is empty. It needs a header with the columns {_listed(wanted)}.")
+    if len(header) > MAX_COLUMNS:
+        raise SheetError(
+            f"Line {line_number}: the header has {len(header):,} columns, and a sheet may have {MAX_COLUMNS:,}. "
+            "Leave out those that are not needed.",
+            line_number,
+        )
     missing = [name for name in wanted if normalized(name) not in found]
     if missing:
         _refuse_separator(text, line_number, layout, len(wanted) - len(missing))
