@@ -151,7 +151,11 @@ class Bench:
             images=self.caller.images(request_id),
             rows=self.caller.finished_csv(request_id),
             object_keys=[found["Key"] for found in objects],
-            results=frozenset(version["Key"] + version["ETag"] for version in results.get("Versions", [])),
+            results=frozenset(
+                version["Key"] + version["ETag"]
+                for version in results.get("Versions", [])
+                if not version["Key"].endswith(".failures.csv")
+            ),
             webhooks=list(self.shop.webhooks[sheet.tag]),
             image_base_url=self.info.image_base_url,
             webhook_secret=self.info.webhook_secret,

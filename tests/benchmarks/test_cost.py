@@ -43,8 +43,8 @@ def test_the_cost_of_a_million_images_is_what_it_is_by_hand():
         {
             "Lambda, compress": 115_000 * 1769 / 1024 * 1e-5,  # 100 + 10 + 5 ms each
             "Lambda, fan_out and finalize": 0.002,  # half a million rows of 0.4 ms at 1 GB: 200 GB-seconds
-            "Lambda, requests": 0.0108,  # 10,000 batches of 50 rows, 100 jobs of 8
-            "S3, requests": 10.0054,  # a million and 500 PUTs, 400 GETs
+            "Lambda, requests": 0.0109,  # 10,000 batches of 50 rows, 100 jobs of 9
+            "S3, requests": 10.0064,  # a million and 600 PUTs, 400 GETs
             "S3, storage": GIGABYTES_AFTER * 0.02,
             "SQS": 0.3,  # 50,000 batches sent, received and deleted
             "Step Functions": 0.08,  # 800 transitions
@@ -60,7 +60,7 @@ def test_what_a_month_costs_without_an_image():
         {
             "Postgres, instance": 730 * 2 * 0.2,
             "NAT gateways and addresses": 730 * 3 * 0.05,
-            "SQS, empty receives": 2.628,  # one a second
+            "SQS, empty receives": 3.285,  # of five queues, a quarter a second each
         }
     )
 
@@ -146,7 +146,7 @@ def test_the_report_is_made_from_the_last_runs_and_kept(monkeypatch, tmp_path, c
         cost.main(["s3_put=0.00001"])
     kept = json.loads((tmp_path / "build" / "cost.json").read_text())
     assert ended.value.code == 0
-    assert kept["usd_a_million"]["arm64"]["12 MP"]["S3, requests"] == pytest.approx(10.0516)
+    assert kept["usd_a_million"]["arm64"]["12 MP"]["S3, requests"] == pytest.approx(10.0616)
     assert kept["prices"]["s3_put"] == 0.00001
     assert "s3_put!" in capsys.readouterr().out
 

@@ -67,7 +67,9 @@ class Client:
         return str(answer.json()["request_id"])
 
     def status(self, request_id: str) -> dict[str, Any]:
-        return dict(self.request("GET", f"/job/status/{request_id}").json())
+        answer = self.request("GET", f"/job/status/{request_id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
 
     def ended(self, request_id: str, seconds: float = 120.0) -> dict[str, Any]:
         """The job's status once it is terminal."""

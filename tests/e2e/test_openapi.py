@@ -36,9 +36,9 @@ def desk(tmp_path_factory, shop):
     vase = (SAMPLES / "vase.jpg").read_bytes()
     sheet = CSV
     for name in ("vase-front.jpg", "vase-side.jpg", "lamp.png"):
-        sheet = sheet.replace(f"https://shop.example/{name}", shop.url(f"/{name}"))
+        sheet = sheet.replace(f"https://shop.example/{name}", shop.url(f"/described/{name}"))
     for name in ("vase-front.jpg", "vase-side.jpg"):
-        shop.put(f"/{name}", vase)
+        shop.put(f"/described/{name}", vase)
     (folder / "products.csv").write_text(sheet)
     return folder
 

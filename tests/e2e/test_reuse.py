@@ -18,7 +18,7 @@ def test_of_yesterdays_sheet_only_what_changed_is_worked_on(client, shop):
     sheet = HEADER + "".join(f"{number},Product,{shop.url(path)}\n" for number, path in enumerate(paths, start=1))
     yesterday = client.upload(sheet, reuse="true")
     assert client.ended(yesterday)["images_reused"] == 0
-    shop.put(paths[1], (SAMPLES / "jug.jpg").read_bytes())
+    shop.put(paths[1], (SAMPLES / "jug.jpg").read_bytes() + folder.encode())
 
     today = client.upload(sheet, reuse="true", human_urls="true")
     job = client.ended(today)
