@@ -194,7 +194,7 @@ class Bench:
         Raises:
             TimeoutError: It does not become one.
         """
-        metadata = {"webhook-url": self.shop.hook(sheet)}
+        metadata = {"webhook-url": self.shop.hook(sheet), "reuse": "false"}
         body = sheet.text(self.shop.origin).encode()
         put = self.s3.put_object(Bucket=self.info.bucket, Key=key, Body=body, Metadata=metadata)
         source = {"key": key, "version": put["VersionId"]}

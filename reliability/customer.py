@@ -243,6 +243,7 @@ class Caller:
         form = {
             "file": ("products.csv", sheet.text(shop.origin).encode()),
             "webhook_url": (None, shop.hook(sheet).encode()),
+            "reuse": (None, b"false"),  # each job's objects are its own, to be counted
         }
         answer = self._call("POST", "/upload", files=form, headers={"Idempotency-Key": sheet.tag})
         return str(answer["request_id"])

@@ -131,6 +131,7 @@ def test_a_check_compresses_nothing_and_what_it_looked_at_can_be_compressed_then
     page.get_by_label("Greatest width").fill("300")
     page.get_by_role("button", name="Check first").click()
 
+    page.wait_for_url("**/#/job/*")  # the list that is left has earlier checks
     expect(page.get_by_text("Checked", exact=True)).to_be_visible()
     checked = page.url.rpartition("/")[2]
     found = page.get_by_role("region", name="What was found").get_by_role("listitem")
