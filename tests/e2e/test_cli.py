@@ -50,8 +50,9 @@ def test_an_upload_repeated_with_its_key_is_the_same_job_and_its_webhook_is_list
     assert first.stdout == second.stdout
     request_id = first.stdout.strip()
     client.accepted_event(request_id)
-    delivery, *_ = json.loads(imagejobs("deliveries", request_id, "--json").stdout)["deliveries"]
-    assert delivery["outcome"] == "delivered"
+    deliveries = json.loads(imagejobs("deliveries", request_id, "--json").stdout)["deliveries"]
+    (delivery,) = [each for each in deliveries if each["outcome"] == "delivered"]
+    assert deliveries[0] == delivery
     assert imagejobs("redeliver", request_id, "--quiet").stdout.strip() == delivery["event_id"]
     assert imagejobs("cancel", request_id).returncode == 4
 
