@@ -44,7 +44,7 @@ build: $(DEV) ## What `sam deploy` uploads, for both processors, with its sizes 
 	@$(BIN)/python -m benchmarks.package_sizes .aws-sam/build
 
 test: $(DEV) $(CHECKOV) ## All tests but the long ones
-	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
+	$(BIN)/pytest -n 3 --dist loadgroup -m 'not long'
 
 e2e: $(DEV) ## The end-to-end tests against a deployed stack: STACK=; E2E_TOKEN and E2E_WEBHOOK_URL in the environment
 	E2E_STACK=$(or $(STACK),$(error Which stack? make e2e STACK=imagejobs-dev)) $(BIN)/pytest tests/e2e
@@ -62,7 +62,7 @@ check: $(DEV) $(CHECKOV) ## Everything that must be green: tests (sam build, che
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml $(wildcard templates/*.yaml)
 	AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1} $(BIN)/sam validate --lint --template template.yaml
-	$(BIN)/pytest -n 2 --dist loadgroup -m 'not long'
+	$(BIN)/pytest -n 3 --dist loadgroup -m 'not long'
 
 bench: $(DEV) ## Images per second, CPU, cold starts, memory; IMAGES=, ROUNDS=, CHECK=1 fails on a missed target
 	PYTHONPATH=layers/imagejobs/python $(BIN)/python -m benchmarks

@@ -221,10 +221,12 @@ ANSWERS: Mapping[type, Mapping[str, Any]] = {
             "request_id": REQUEST_ID,
             "status": "COMPLETED",
             "message": "CSV and image processing completed; 1 of 3 images failed, see the finished CSV.",
+            "generation": 1,
             **TOTALS,
             "dry_run": False,
             "preflight": None,
             "result_url": f"{API}/job/{REQUEST_ID}/result",
+            "failures_url": f"{API}/job/{REQUEST_ID}/failures.csv",
         }
     },
 }

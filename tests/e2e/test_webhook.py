@@ -17,8 +17,9 @@ SELECT event_id, attempt, status_code, outcome FROM webhook_delivery WHERE reque
 
 def said_by_status(job):
     """Of a job's status, what its event says, too."""
-    names = ("rows", "rows_failed", "images", "images_completed", "images_failed", "images_unchanged")
-    return {name: job[name] for name in (*names, "request_id", "status", "bytes_before", "bytes_after", "result_url")}
+    counts = ("rows", "rows_failed", "images", "images_completed", "images_failed", "images_unchanged")
+    names = ("request_id", "status", "generation", *counts, "bytes_before", "bytes_after", "result_url", "failures_url")
+    return {name: job[name] for name in names}
 
 
 def test_the_event_says_what_the_status_says_and_can_be_had_again(client, shop, webhook_url):

@@ -76,6 +76,7 @@ class Wire:
         events = boto3.DEFAULT_SESSION.events
         events.unregister("before-send", botocore_stubber)
         events.register("before-send", self._exchange)
+        boto3.client.cache_clear()
 
     @contextmanager
     def breaking(self, fault: Callable[[Exchange], AWSResponse]) -> Iterator[None]:

@@ -191,8 +191,11 @@ def stored_sheets(bucket: Bucket) -> list[ObjectVersion]:
 
 
 def received(queue: Queue) -> list[Message]:
-    """All messages that are visible in the queue now, received."""
-    found = moto_backend("sqs").receive_message(queue._url.rsplit("/", 1)[1], 1000, 0, 3600)
+    """All messages that are visible in the queue now, taken out of it: moto looks through all that lie there."""
+    backend, name = moto_backend("sqs"), queue._url.rsplit("/", 1)[1]
+    found = backend.receive_message(name, 1000, 0, 3600)
+    for message in found:
+        backend.delete_message(name, message.receipt_handle)
     return [Message(m.id, m.receipt_handle, 1, json.loads(m.body)) for m in found]
 
 

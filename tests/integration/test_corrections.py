@@ -104,7 +104,7 @@ def test_the_rows_that_failed_are_handed_out_with_the_reason(functions, database
     status = content_of(functions.invoke("api", api_event("status", request_id)))
 
     assert answer["statusCode"] == 303
-    assert "failures.csv" in answer["multiValueHeaders"]["Location"][0]
+    assert f"failures-{request_id}.csv" in answer["multiValueHeaders"]["Location"][0]
     assert status["failures_url"].endswith(f"/job/{request_id}/failures.csv")
     header, vase, lamp, bowl, mug = table(failures_of(bucket, request_id))
     assert header == ["S. No.", "Product Name", "Input Image Urls", "Row", "Error"]

@@ -86,7 +86,7 @@ def jobs_of(disorder, key):
     return [UUID(str(request_id)) for (request_id,) in found]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(6, 20))])
 def test_whatever_comes_twice_late_or_out_of_order_every_job_ends_once(disorder, seed):
     """An upload, and one CSV dropped twice under one key: two jobs, whatever becomes of their events."""
     disorder.random = Random(seed)

@@ -466,6 +466,7 @@ def test_the_event_of_a_completed_job(functions, database, bucket):
         "request_id": str(request_id),
         "status": "COMPLETED",
         "message": "CSV and image processing completed successfully.",
+        "generation": 1,
         "rows": 2,
         "rows_failed": 0,
         "images": 3,
@@ -478,6 +479,7 @@ def test_the_event_of_a_completed_job(functions, database, bucket):
         "dry_run": False,
         "preflight": None,
         "result_url": f"{API}/job/{request_id}/result",
+        "failures_url": None,
     }
 
 
@@ -491,6 +493,7 @@ def test_the_event_of_a_partly_completed_job_says_how_many_failed(functions, dat
     assert "1 of 3 images failed" in body["message"]
     assert (body["rows_failed"], body["images_completed"], body["images_failed"]) == (1, 2, 1)
     assert (body["bytes_before"], body["bytes_after"]) == (2000, 800)
+    assert body["failures_url"] == f"{API}/job/{request_id}/failures.csv"
 
 
 def test_the_event_of_a_refused_sheet_says_why(functions, database, bucket):

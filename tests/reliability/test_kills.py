@@ -36,12 +36,12 @@ def check(tally, running):
     assert running.violations() == []
 
 
-def test_twenty_jobs_survive_kills_at_points_between_two_effects_and_at_random_moments(ordinary):
-    tally = Kills(ordinary, Random(SEED), name="few").run(20)
+def test_a_few_jobs_survive_kills_at_points_between_two_effects_and_at_random_moments(ordinary):
+    tally = Kills(ordinary, Random(SEED), name="few").run(8)
 
     check(tally, ordinary)
-    assert tally.runs == 20
-    assert tally.kills >= 10
+    assert tally.runs == 8
+    assert tally.kills >= 4
 
 
 @pytest.mark.long

@@ -91,7 +91,8 @@ LOADED_OF_OURS = {
     "authorize": "callers",
     "api": "addresses answers bucket corrections database destination_settings destinations errors executions fields"
     " form_fields generations gzip_stream hosts http jobs metrics options queries queues result_sheet sheet"
-    " sheet_layout staged_images steps.api steps.control steps.correct steps.look upload_form url_cell usage web_page",
+    " sheet_layout staged_images steps.api steps.control steps.correct steps.look stored_corrections upload_form"
+    " url_cell usage web_page",
     "fan_out": "addresses bucket database destination_settings destinations errors executions fields form_fields"
     " gzip_stream hosts jobs metrics options queries queues sheet sheet_layout staged_images steps.fan_out url_cell"
     " usage",
@@ -99,7 +100,8 @@ LOADED_OF_OURS = {
     " form_fields hosts image_header image_result jobs metrics options queries queues reuse steps.compress",
     "bury": "bucket database errors executions jobs metrics queries queues steps.bury",
     "finalize": "bucket corrections database errors estimate fields form_fields gzip_stream jobs metrics options"
-    " preflight preflight_sheet queries queues result_sheet sheet sheet_layout steps.finalize url_cell webhook",
+    " preflight preflight_sheet queries queues result_sheet sheet sheet_layout steps.finalize stored_corrections"
+    " url_cell webhook",
     "report": "addresses bucket codec database destination_settings destinations errors fetch fields form_fields hosts"
     " image_header image_result jobs metrics near_duplicates options queries queues report_page report_style"
     " steps.report",

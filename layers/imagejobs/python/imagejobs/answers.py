@@ -358,9 +358,13 @@ class JobEnded(Totals):
     """As in the job's status."""
     message: str
     """The same in a sentence, with the reason if the job failed."""
+    generation: FromOne
+    """As in the job's status."""
     dry_run: bool
     """As in the job's status."""
     preflight: Preflight | None
     """As in the job's status."""
     result_url: Url | None
     """Where the finished CSV is had with the token; null when there is none."""
+    failures_url: Url | None
+    """Where the rows that failed are had with the token; null when there are none."""

@@ -13,7 +13,6 @@ from uuid import UUID, uuid5
 from psycopg2.extras import Json
 
 from imagejobs.bucket import (
-    CORRECTION_PREFIX,
     DROP_PREFIX,
     IMAGE_PREFIX,
     RESULT_PREFIX,
@@ -185,11 +184,6 @@ def failures_key(source_key: str) -> str:
     return f"{result_key(source_key)}.failures.csv"
 
 
-def corrections_key(request_id: UUID) -> str:
-    """Where the corrected rows of a job lie."""
-    return f"{CORRECTION_PREFIX}{request_id}.json"
-
-
 def image_key(image: Mapping[str, Any], body: bytes, extension: str) -> str:
     """Where a compressed image lies: made of ids and content, so that a repeat writes the same object again."""
     digest = hashlib.sha256(body).hexdigest()[:16]
@@ -240,7 +234,7 @@ def job_document(job: Mapping[str, Any], base_url: str) -> "Job":
         "dry_run": job["dry_run"],
         "preflight": job["preflight"],
         "result_url": result_url(base_url, job),
-        "failures_url": f"{base_url}/job/{job['request_id']}/failures.csv" if job["failures_version"] else None,
+        "failures_url": failures_url(base_url, job),
         "report_url": report_url(base_url, job),
     }
 
@@ -268,6 +262,11 @@ def totals(job: Mapping[str, Any]) -> "Totals":
 def event_id(job: Mapping[str, Any]) -> str:
     """The `webhook-id` of what a generation of a job came to: the same at every attempt."""
     return f"evt_{job['request_id']}-{job['generation']}"
+
+
+def failures_url(base_url: str, job: Mapping[str, Any]) -> str | None:
+    """Where the rows that failed are had with the caller's token; None while there are none."""
+    return f"{base_url}/job/{job['request_id']}/failures.csv" if job["failures_version"] else None
 
 
 def report_url(base_url: str, job: Mapping[str, Any]) -> str | None:

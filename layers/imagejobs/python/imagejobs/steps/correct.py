@@ -12,12 +12,13 @@ from io import BytesIO
 from typing import Any, BinaryIO
 from uuid import UUID
 
+from imagejobs import stored_corrections
 from imagejobs.bucket import Bucket, ObjectVersion
-from imagejobs.corrections import CorrectedRow, Corrections, from_json, read_corrections, to_json
+from imagejobs.corrections import CorrectedRow, Corrections, read_corrections, to_json
 from imagejobs.database import Database, Row, Transaction, json_arrays
 from imagejobs.errors import JobNotEnded, NothingToRetry, SheetError, SheetTooLarge
 from imagejobs.generations import GONE, begin_generation
-from imagejobs.jobs import TERMINAL, corrections_key, lock_owned_job, owned_job
+from imagejobs.jobs import TERMINAL, lock_owned_job, owned_job
 from imagejobs.limits import MAX_UPLOAD_BYTES, SHEET_LIMITS, SheetLimits
 from imagejobs.sheet import SheetForm, SheetRow, check_sheet, read_sheet
 from imagejobs.sheet_layout import SheetLayout
@@ -94,7 +95,8 @@ class Corrector:
             if not corrected:
                 return None
         _refuse_others(corrected, failed)
-        corrections = {**self._corrections(job), **{number: row.cells for number, row in corrected.items()}}
+        cells = {number: row.cells for number, row in corrected.items()}
+        corrections = {**stored_corrections.load(self.bucket, job), **cells}
         rows = self._rows(job, layout, corrections, corrected)
         images = self._images(job["request_id"], corrected)
         change = _Change(job["request_id"], job["generation"], sha256, rows)
@@ -108,12 +110,6 @@ class Corrector:
 
     def _open(self, job: Row) -> BinaryIO:
         return self.bucket.open(ObjectVersion(job["source_key"], job["source_version"]))
-
-    def _corrections(self, job: Row) -> Corrections:
-        if job["corrections_version"] is None:
-            return {}
-        with self.bucket.open(ObjectVersion(corrections_key(job["request_id"]), job["corrections_version"])) as stream:
-            return from_json(stream.read())
 
     def _failed(self, request_id: UUID, numbers: Iterable[int]) -> set[int]:
         """Those of the rows that failed, or an image of which has."""
@@ -153,7 +149,7 @@ class Corrector:
                 f"All corrections of a job may come to {MAX_UPLOAD_BYTES:,} bytes; these are {len(body):,}. "
                 "Correct your own CSV instead, and upload it as a new job."
             )
-        return self.bucket.put(corrections_key(request_id), body, "application/json")
+        return stored_corrections.store(self.bucket, request_id, body)
 
 
 @dataclass

@@ -16,16 +16,16 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 from psycopg2.extras import Json
 
+from imagejobs import stored_corrections
 from imagejobs.bucket import IMAGE_PREFIX, PART_BYTES, WEBHOOK_PREFIX, Bucket, ObjectVersion
-from imagejobs.corrections import Corrections, from_json
 from imagejobs.database import Database, Row, Transaction, json_arrays
 from imagejobs.errors import ImageAbandoned, JobCancelled
 from imagejobs.jobs import (
     CANCELLED_MESSAGE,
     TERMINAL,
-    corrections_key,
     event_id,
     failures_key,
+    failures_url,
     image_place,
     result_key,
     result_url,
@@ -217,10 +217,12 @@ class Closer:
             "request_id": str(job["request_id"]),
             "status": job["status"],
             "message": _webhook_message(job),
+            "generation": job["generation"],
             **totals(job),
             "dry_run": job["dry_run"],
             "preflight": job["preflight"],
             "result_url": result_url(self.api_base_url, job),
+            "failures_url": failures_url(self.api_base_url, job),
         }
         return {
             "url": job["webhook_url"],
@@ -233,7 +235,8 @@ class Closer:
         """The finished CSV's key, which says whether it is a gzip, its version, and that of the failures, if any."""
         source = ObjectVersion(job["source_key"], job["source_version"])
         with self.bucket.open(source) as stream, SpooledTemporaryFile(max_size=PART_BYTES) as file:
-            sheet = read_sheet(stream, SHEET_LIMITS, SheetLayout.from_fields(job["layout"]), self._corrections(job))
+            layout, corrections = SheetLayout.from_fields(job["layout"]), stored_corrections.load(self.bucket, job)
+            sheet = read_sheet(stream, SHEET_LIMITS, layout, corrections)
             failures = FailureSheet(sheet.form, cast("BinaryIO", file))
             content_type = CSV_TYPE
             if sheet.form.is_gzip:
@@ -256,13 +259,6 @@ class Closer:
         file.seek(0)
         chunks = iter(partial(file.read, PART_BYTES), b"")
         return self.bucket.put_parts(failures_key(job["source_key"]), chunks, CSV_TYPE)
-
-    def _corrections(self, job: Row) -> Corrections:
-        if job["corrections_version"] is None:
-            return {}
-        source = ObjectVersion(corrections_key(job["request_id"]), job["corrections_version"])
-        with self.bucket.open(source) as stream:
-            return from_json(stream.read())
 
     def _strays(self, state: Mapping[str, Any]) -> Iterator[ObjectVersion]:
         if not self._may_have_strays(state):

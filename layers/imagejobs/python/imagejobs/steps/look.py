@@ -106,9 +106,8 @@ def failures_link(database: Database, bucket: Bucket, *, owner: str, request_id:
     job = owned_job(database, owner, request_id)
     if job["failures_version"] is None:
         raise NoFailures(f"The job is {job['status']} and has no CSV of rows that failed.")
-    key = failures_key(job["source_key"])
-    name = key.removeprefix(RESULT_PREFIX).rsplit("/", maxsplit=1)[-1]
-    return bucket.link(ObjectVersion(key, job["failures_version"]), name)
+    source = ObjectVersion(failures_key(job["source_key"]), job["failures_version"])
+    return bucket.link(source, f"failures-{request_id}.csv")
 
 
 def report_link(database: Database, bucket: Bucket, *, owner: str, request_id: UUID) -> str:
