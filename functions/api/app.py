@@ -226,6 +226,7 @@ def uploads() -> Created[UploadOpened]:
     Raises:
         UploadInvalid, OptionInvalid, UrlRefused: A field must change.
         IdempotencyKeyReused: The key belongs to another upload.
+        JobEnded: The key's job has ended before its CSV came.
     """
     event = app.current_event
     opened = api.open_upload(

@@ -213,6 +213,17 @@ def test_a_key_whose_file_has_come_names_its_job_for_good(functions, database, b
     assert job_of(database, form["request_id"]) == before
 
 
+def test_a_key_whose_job_has_ended_without_a_file_gets_no_form(functions, database):
+    """A file that is sent by one would be lost."""
+    form = opened(functions, request(FIELDS, key="a"))
+    assert functions.invoke("api", api_event("cancel", form["request_id"]))["statusCode"] == 202
+
+    answer = functions.invoke("api", request(FIELDS, key="a"))
+
+    assert (answer["statusCode"], content_of(answer)["code"]) == (409, "job_ended")
+    assert "new one" in content_of(answer)["message"]
+
+
 @pytest.mark.parametrize("other", [request({}, key="a"), request({**FIELDS, "quality": "80"}, key="a")])
 def test_a_key_that_comes_with_other_fields_or_a_file_is_refused(functions, connect, other):
     opened(functions, request(FIELDS, key="a"))

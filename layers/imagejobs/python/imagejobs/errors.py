@@ -140,7 +140,7 @@ class JobNotEnded(RequestError):
 
 
 class JobEnded(RequestError):
-    """The job's work is done; there is nothing left to cancel."""
+    """The job's work is done; there is nothing left to cancel, or to send."""
 
     code = "job_ended"
     http_status = 409

@@ -24,6 +24,7 @@ from imagejobs.database import Database, Row, Transaction
 from imagejobs.destinations import Destinations
 from imagejobs.errors import (
     IdempotencyKeyReused,
+    JobEnded,
     RequestIdInvalid,
     SheetTooLarge,
 )
@@ -117,11 +118,14 @@ def open_upload(
     Raises:
         OptionInvalid, UrlRefused: What the caller must change.
         IdempotencyKeyReused: The key came with other fields, or with a file, before.
+        JobEnded: The key's job was given up before its CSV came.
     """
     job = _new_job(allowance.owner, fields, None, destinations, idempotency_key)
     database.execute("insert_job", {**job, "daily_images": allowance.daily_images})
     if idempotency_key:
         job = _job_of_key(database, job)
+        if job["finalizable_at"] and job["source_version"] is None:
+            raise JobEnded("The job of this Idempotency-Key has ended before its CSV came; send it under a new one.")
         database.execute("await_sheet", job)
     expires_at = datetime.now(UTC) + timedelta(seconds=UPLOAD_FORM_SECONDS)
     url, form_fields = bucket.upload_form(job["source_key"], SHEET_LIMITS.max_bytes)

@@ -7,7 +7,7 @@ VALUES (%(request_id)s, %(owner)s, %(source_key)s, %(source_version)s, %(options
 ON CONFLICT DO NOTHING;
 
 -- find_upload --
-SELECT request_id, source_key, source_version, upload_sha256 FROM job_request
+SELECT request_id, source_key, source_version, upload_sha256, finalizable_at FROM job_request
 WHERE owner = %(owner)s AND idempotency_key = %(idempotency_key)s;
 
 -- await_sheet --
