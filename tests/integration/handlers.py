@@ -27,7 +27,7 @@ from imagejobs.database import Database, Transaction
 from imagejobs.queues import Queue, Row
 from local.template import load_template
 from tests.description import check_answer
-from tests.integration.jobs import images_of, query, received
+from tests.integration.jobs import images_of, query, received, upload
 
 PROJECT = Path(__file__).parents[2]
 TOKEN = "example-token"
@@ -180,6 +180,13 @@ def s3_event(source: ObjectVersion) -> Event:
     event: Event = json.loads(load_event("fan_out")["Records"][0]["body"])
     event["Records"][0]["s3"]["object"].update(key=quote_plus(source.key, safe="/"), versionId=source.version)
     return event
+
+
+def fanned_out(functions: Functions, database: Database, bucket: Bucket, body: bytes, **columns: Any) -> UUID:
+    """A job whose CSV was uploaded and whose rows were rung for."""
+    request_id, source = upload(database, bucket, body, **columns)
+    functions.invoke("fan_out", file_event(source))
+    return request_id
 
 
 def row_body(request_id: UUID, row_number: int, generation: int = 1) -> dict[str, Any]:

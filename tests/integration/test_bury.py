@@ -17,6 +17,7 @@ from tests.integration.handlers import (
     beside,
     completed,
     end_images,
+    fanned_out,
     file_event,
     finish,
     keys_in,
@@ -31,12 +32,6 @@ from tests.integration.jobs import executions, images_of, job_of, query, sheet, 
 A, B, C = (f"https://shop.example/{name}.jpg" for name in "abc")
 BURIED = {"batchItemFailures": []}
 COME_BACK = {"batchItemFailures": [{"itemIdentifier": "message-1"}]}
-
-
-def fanned_out(functions, database, bucket, *cells):
-    request_id, source = upload(database, bucket, sheet(*cells))
-    functions.invoke("fan_out", file_event(source))
-    return request_id
 
 
 def bury_rows(functions, request_id, *row_numbers):
@@ -56,7 +51,7 @@ def outcomes(database, request_id):
 
 
 def test_a_buried_row_fails_and_the_others_go_on(functions, database, bucket):
-    request_id = fanned_out(functions, database, bucket, f"{A}, {B}", C)
+    request_id = fanned_out(functions, database, bucket, sheet(f"{A}, {B}", C))
 
     assert bury_rows(functions, request_id, 1) == BURIED
 
@@ -72,7 +67,7 @@ def test_a_buried_row_fails_and_the_others_go_on(functions, database, bucket):
 
 
 def test_the_last_row_ends_the_jobs_work(functions, database, bucket):
-    request_id = fanned_out(functions, database, bucket, A, B)
+    request_id = fanned_out(functions, database, bucket, sheet(A, B))
 
     assert bury_rows(functions, request_id, 1, 2) == BURIED
 
@@ -82,7 +77,7 @@ def test_the_last_row_ends_the_jobs_work(functions, database, bucket):
 
 
 def test_what_a_row_has_done_already_stays(functions, database, bucket, connect):
-    request_id = fanned_out(functions, database, bucket, f"{A}, {B}, {C}")
+    request_id = fanned_out(functions, database, bucket, sheet(f"{A}, {B}, {C}"))
     finish(database, request_id, failing={(1, 2)})
     query(
         connect,
@@ -107,7 +102,7 @@ def test_what_a_row_has_done_already_stays(functions, database, bucket, connect)
 
 
 def test_burying_a_row_twice_counts_it_once(functions, database, bucket):
-    request_id = fanned_out(functions, database, bucket, A, B)
+    request_id = fanned_out(functions, database, bucket, sheet(A, B))
 
     bury_rows(functions, request_id, 1, 1)
     bury_rows(functions, request_id, 1)
@@ -116,7 +111,7 @@ def test_burying_a_row_twice_counts_it_once(functions, database, bucket):
 
 
 def test_a_row_of_a_closed_job_is_left_alone(functions, database, bucket):
-    request_id = fanned_out(functions, database, bucket, A)
+    request_id = fanned_out(functions, database, bucket, sheet(A))
     finish(database, request_id)
     result = {"result_key": "results/a.csv", "result_version": "1", "failures_version": None, "preflight": None}
     ending = {**result, "status": "COMPLETED", "error_message": None}
@@ -130,7 +125,7 @@ def test_a_row_of_a_closed_job_is_left_alone(functions, database, bucket):
 
 
 def test_a_worker_whose_lease_ran_out_cannot_write_over_the_burial(functions, database, bucket):
-    request_id = fanned_out(functions, database, bucket, A)
+    request_id = fanned_out(functions, database, bucket, sheet(A))
     token, (image,) = lease_row(database, request_id, 1, seconds=-1)
     assert bury_rows(functions, request_id, 1) == BURIED
 
@@ -143,7 +138,7 @@ def test_a_worker_whose_lease_ran_out_cannot_write_over_the_burial(functions, da
 
 
 def test_a_row_that_is_being_worked_on_is_left_to_its_worker_and_the_letter_comes_back(functions, database, bucket):
-    request_id = fanned_out(functions, database, bucket, A)
+    request_id = fanned_out(functions, database, bucket, sheet(A))
     token, (image,) = lease_row(database, request_id, 1)
     before = job_of(database, request_id)
 
@@ -158,7 +153,7 @@ def test_a_row_that_is_being_worked_on_is_left_to_its_worker_and_the_letter_come
 
 
 def test_of_a_row_in_part_worked_on_the_rest_is_buried(functions, database, bucket, connect):
-    request_id = fanned_out(functions, database, bucket, f"{A}, {B}")
+    request_id = fanned_out(functions, database, bucket, sheet(f"{A}, {B}"))
     lease_row(database, request_id, 1, limit=1)
 
     assert bury_rows(functions, request_id, 1) == COME_BACK
@@ -174,7 +169,7 @@ def test_of_a_row_in_part_worked_on_the_rest_is_buried(functions, database, buck
 
 def test_a_row_that_rests_before_its_next_attempt_is_buried(functions, database, bucket, connect):
     """Nobody holds it, and its message is spent."""
-    request_id = fanned_out(functions, database, bucket, A)
+    request_id = fanned_out(functions, database, bucket, sheet(A))
     query(connect, "UPDATE compressed_images SET not_before = now() + '5 minutes'")
 
     assert bury_rows(functions, request_id, 1) == BURIED
@@ -183,7 +178,7 @@ def test_a_row_that_rests_before_its_next_attempt_is_buried(functions, database,
 
 
 def test_a_letter_that_comes_back_does_not_keep_others_waiting(functions, database, bucket):
-    request_id = fanned_out(functions, database, bucket, A, B)
+    request_id = fanned_out(functions, database, bucket, sheet(A, B))
     lease_row(database, request_id, 1)
 
     assert bury_rows(functions, request_id, 1, 2) == COME_BACK
@@ -192,7 +187,7 @@ def test_a_letter_that_comes_back_does_not_keep_others_waiting(functions, databa
 
 
 def test_a_row_that_there_is_not_is_buried_in_peace(functions, database, bucket):
-    request_id = fanned_out(functions, database, bucket, A)
+    request_id = fanned_out(functions, database, bucket, sheet(A))
 
     assert functions.invoke("bury", load_event("bury-row")) == BURIED
     assert bury_rows(functions, request_id, 7) == BURIED
@@ -225,7 +220,7 @@ def test_a_later_version_of_an_upload_is_buried_without_its_job(functions, datab
 
 
 def test_a_buried_upload_that_was_staged_leaves_no_rows(functions, database, bucket, connect):
-    request_id = fanned_out(functions, database, bucket, A, B)
+    request_id = fanned_out(functions, database, bucket, sheet(A, B))
     source = ObjectVersion(f"uploads/{request_id}.csv", job_of(database, request_id)["source_version"])
     query(connect, "UPDATE job_request SET rows_sent = 0, rows_total = NULL, images_total = NULL")
 
@@ -281,7 +276,7 @@ def test_a_dropped_file_with_a_job_keeps_it(functions, database, bucket, connect
 
 
 def test_a_file_whose_rows_are_under_way_is_left_to_them(functions, database, bucket):
-    request_id = fanned_out(functions, database, bucket, A, B)
+    request_id = fanned_out(functions, database, bucket, sheet(A, B))
     before = job_of(database, request_id)
 
     answer = bury_file(functions, ObjectVersion(f"uploads/{request_id}.csv", before["source_version"]))
@@ -293,7 +288,7 @@ def test_a_file_whose_rows_are_under_way_is_left_to_them(functions, database, bu
 
 def test_a_file_whose_rows_are_done_although_the_fan_out_never_said_so_is_buried(functions, database, bucket, connect):
     """The fan-out rang for rows and died before its cursor moved, again and again; workers answered the bell."""
-    request_id = fanned_out(functions, database, bucket, A, B)
+    request_id = fanned_out(functions, database, bucket, sheet(A, B))
     query(connect, "UPDATE job_request SET rows_sent = 0")
     token, leased = lease_row(database, request_id, 1)
     end_images(database, token, *map(completed, leased))
@@ -470,7 +465,7 @@ def test_a_sheet_is_refused_once_with_the_first_reason(database, connect, stagin
 
 @pytest.mark.parametrize("bad", ["not JSON", {"request_id": "no-uuid", "row_number": 1}, {"Records": [{"s3": {}}]}])
 def test_one_bad_message_does_not_take_others_along(functions, database, bucket, bad):
-    request_id = fanned_out(functions, database, bucket, A, B)
+    request_id = fanned_out(functions, database, bucket, sheet(A, B))
 
     answer = functions.invoke("bury", sqs_event("bury-row", row_body(request_id, 1), bad, row_body(request_id, 2)))
 
@@ -480,7 +475,7 @@ def test_one_bad_message_does_not_take_others_along(functions, database, bucket,
 
 
 def test_rows_and_files_of_several_jobs_in_one_batch(functions, database, bucket):
-    one, two = (fanned_out(functions, database, bucket, A) for _ in range(2))
+    one, two = (fanned_out(functions, database, bucket, sheet(A)) for _ in range(2))
     three, source = upload(database, bucket, sheet(A))
 
     answer = functions.invoke("bury", sqs_event("bury-row", row_body(one, 1), row_body(two, 1), s3_event(source)))

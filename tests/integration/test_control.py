@@ -33,6 +33,7 @@ from tests.integration.handlers import (
     end_images,
     event_to_send,
     failed,
+    fanned_out,
     file_event,
     finish,
     lease_row,
@@ -75,16 +76,9 @@ def ask(functions, route, request_id):
     return content if answer["statusCode"] == 202 else (answer["statusCode"], content["code"])
 
 
-def fanned_out(functions, database, bucket, *cells, **columns):
-    """A job whose rows were rung for."""
-    request_id, source = upload(database, bucket, sheet(*cells), **columns)
-    functions.invoke("fan_out", file_event(source))
-    return request_id
-
-
 def ended(functions, database, bucket, row_queue, *cells, failing=(), **columns):
     """A job that was closed, its row messages gone; these images failed."""
-    request_id = fanned_out(functions, database, bucket, *cells, **columns)
+    request_id = fanned_out(functions, database, bucket, sheet(*cells), **columns)
     received(row_queue)
     finish(database, request_id, failing=failing)
     close(functions, request_id)
@@ -195,7 +189,7 @@ def test_a_retry_keeps_the_objects_and_urls_of_what_was_done(
         wire.sendall(http_answer(found) if found else http_answer(status="404 Not Found"))
 
     shop.answer = answer
-    request_id = fanned_out(functions, database, bucket, f"{shop.url('/a')}, {shop.url('/b')}")
+    request_id = fanned_out(functions, database, bucket, sheet(f"{shop.url('/a')}, {shop.url('/b')}"))
     deliver(functions, "compress", row_queue)
     close(functions, request_id)
     first, _ = images_of(database, request_id)
@@ -215,7 +209,7 @@ def test_a_retry_keeps_the_objects_and_urls_of_what_was_done(
 
 
 def test_a_job_whose_csv_could_not_be_written_gets_it_by_a_retry(functions, database, bucket, row_queue, upload_queue):
-    request_id = fanned_out(functions, database, bucket, A, B)
+    request_id = fanned_out(functions, database, bucket, sheet(A, B))
     received(row_queue)
     finish(database, request_id)
     state = {"request_id": str(request_id), "generation": 1, "run": 1, "result": UNWRITABLE}
@@ -280,8 +274,8 @@ def test_a_fan_out_that_slept_through_the_end_of_its_generation_moves_no_cursor_
 
 def test_a_job_that_has_not_ended_yet_is_not_retried(functions, database, bucket):
     waiting, _ = upload(database, bucket, sheet(A))
-    at_work = fanned_out(functions, database, bucket, A)
-    done = fanned_out(functions, database, bucket, A)
+    at_work = fanned_out(functions, database, bucket, sheet(A))
+    done = fanned_out(functions, database, bucket, sheet(A))
     finish(database, done, failing={(1, 1)})
 
     for request_id in (waiting, at_work, done):
@@ -361,7 +355,7 @@ def test_a_dead_letter_of_the_present_generation_buries_its_row(functions, datab
 
 def test_a_worker_of_the_generation_before_changes_nothing(functions, database, bucket, row_queue):
     """It was taken for dead, its image was given up, and the job was retried; then it comes back."""
-    request_id = fanned_out(functions, database, bucket, A)
+    request_id = fanned_out(functions, database, bucket, sheet(A))
     received(row_queue)
     zombie, (image,) = lease_row(database, request_id, 1, seconds=-1)
     functions.invoke("bury", sqs_event("bury-row", row_body(request_id, 1)))
@@ -503,7 +497,7 @@ def test_a_cancelled_job_begins_no_image_and_keeps_what_ends_under_its_lease(
     functions, database, bucket, connect, row_queue
 ):
     cells = [A, f"{B}, {C}", D, *urls(2)]
-    request_id = fanned_out(functions, database, bucket, *cells, webhook_url=HOOK)
+    request_id = fanned_out(functions, database, bucket, sheet(*cells), webhook_url=HOOK)
     done, (image,) = lease_row(database, request_id, 1)
     end_images(database, done, completed(image))
     token, leased = lease_row(database, request_id, 2)
@@ -538,7 +532,7 @@ def test_a_transient_failure_after_a_cancellation_is_the_end(
         wire.sendall(http_answer(status="503 Service Unavailable", Retry_After="200"))
 
     shop.answer = cancel_and_fail
-    request_id = fanned_out(functions, database, bucket, shop.url())
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url()))
 
     assert deliver(functions, "compress", row_queue) == {"batchItemFailures": []}
 
@@ -548,7 +542,7 @@ def test_a_transient_failure_after_a_cancellation_is_the_end(
 
 
 def test_an_image_of_a_worker_that_died_ends_when_its_lease_has(functions, shop, database, bucket, connect, row_queue):
-    request_id = fanned_out(functions, database, bucket, f"{shop.url('/a')}, {shop.url('/b')}")
+    request_id = fanned_out(functions, database, bucket, sheet(f"{shop.url('/a')}, {shop.url('/b')}"))
     received(row_queue)
     lease_row(database, request_id, 1)
     ask(functions, "cancel", request_id)
@@ -564,7 +558,7 @@ def test_an_image_of_a_worker_that_died_ends_when_its_lease_has(functions, shop,
 
 
 def test_a_lease_that_is_granted_first_is_respected_by_the_cancellation(functions, database, bucket, connect, control):
-    request_id = fanned_out(functions, database, bucket, A, B)
+    request_id = fanned_out(functions, database, bucket, sheet(A, B))
     lease = {"request_ids": [request_id], "row_numbers": [1], "crashed": False, "limit": 1, "lease_seconds": 60}
     token = "00000000-0000-0000-0000-000000000001"
 
@@ -593,7 +587,7 @@ def last_image_done(database, request_id):
 
 
 def test_a_cancellation_that_comes_after_the_last_image_is_too_late(functions, database, bucket, connect, control):
-    request_id = fanned_out(functions, database, bucket, A)
+    request_id = fanned_out(functions, database, bucket, sheet(A))
 
     outcome = beside(connect, last_image_done(database, request_id), partial(control.cancel, "shop", request_id))
 
@@ -604,7 +598,7 @@ def test_a_cancellation_that_comes_after_the_last_image_is_too_late(functions, d
 
 
 def test_a_last_image_that_comes_after_the_cancellation_is_kept(functions, database, bucket, connect):
-    request_id = fanned_out(functions, database, bucket, A)
+    request_id = fanned_out(functions, database, bucket, sheet(A))
     settle = last_image_done(database, request_id)
     worker = Database(connect)
 
@@ -636,7 +630,7 @@ def test_a_job_whose_work_is_done_is_not_cancelled(functions, database, bucket, 
 
 
 def test_a_cancellation_may_be_repeated_before_and_after_the_jobs_end(functions, database, bucket):
-    request_id = fanned_out(functions, database, bucket, A, B)
+    request_id = fanned_out(functions, database, bucket, sheet(A, B))
     token, (image,) = lease_row(database, request_id, 1)
     accepted = {"request_id": str(request_id)}
     assert ask(functions, "cancel", request_id) == accepted
@@ -655,7 +649,7 @@ def test_a_cancellation_may_be_repeated_before_and_after_the_jobs_end(functions,
 
 
 def test_a_cancelled_job_is_resumed_by_a_retry(functions, database, bucket, row_queue, upload_queue):
-    request_id = fanned_out(functions, database, bucket, A, B, C)
+    request_id = fanned_out(functions, database, bucket, sheet(A, B, C))
     token, (image,) = lease_row(database, request_id, 2)
     end_images(database, token, completed(image))
     ask(functions, "cancel", request_id)
@@ -815,8 +809,8 @@ def test_of_a_retried_job_the_newest_event_is_sent_again(functions, database, to
 
 def test_a_job_that_has_not_ended_has_nothing_to_tell_yet(functions, database, bucket):
     waiting, _ = upload(database, bucket, sheet(A), webhook_url=HOOK)
-    at_work = fanned_out(functions, database, bucket, A, webhook_url=HOOK)
-    done = fanned_out(functions, database, bucket, A, webhook_url=HOOK)
+    at_work = fanned_out(functions, database, bucket, sheet(A), webhook_url=HOOK)
+    done = fanned_out(functions, database, bucket, sheet(A), webhook_url=HOOK)
     finish(database, done)
 
     for request_id in (waiting, at_work, done):

@@ -18,12 +18,13 @@ from tests.integration.handlers import (
     close,
     content_of,
     event_to_send,
+    fanned_out,
     file_event,
     row_body,
     sqs_event,
     upload_event,
 )
-from tests.integration.jobs import images_of, job_of, query, sheet, upload
+from tests.integration.jobs import images_of, job_of, query, sheet
 from tests.unit.fetch_helpers import http_answer, says, scripted_origin, serves
 from tests.unit.image_helpers import encode, noise
 from tests.unit.test_image_limits import jpeg_claiming
@@ -47,9 +48,7 @@ def begin(functions, database, bucket):
     """Fans out a sheet with a row for each cell; the job's id."""
 
     def run(*cells, **columns):
-        request_id, source = upload(database, bucket, sheet(*cells), **{"dry_run": True, **columns})
-        functions.invoke("fan_out", file_event(source))
-        return request_id
+        return fanned_out(functions, database, bucket, sheet(*cells), **{"dry_run": True, **columns})
 
     return run
 

@@ -15,6 +15,7 @@ from tests.integration.handlers import (
     PROJECT,
     body_of,
     event_to_send,
+    fanned_out,
     file_event,
     finish,
     keys_in,
@@ -32,13 +33,6 @@ NEW_COLUMNS = ["Output Image Urls", "Status", "Error", "Bytes Before", "Bytes Af
 @pytest.fixture(autouse=True)
 def api_base_url(functions):
     functions.values["API_BASE_URL"] = API
-
-
-def fanned_out(functions, database, bucket, body, **columns):
-    """A job whose CSV was uploaded and fanned out."""
-    request_id, source = upload(database, bucket, body, **columns)
-    functions.invoke("fan_out", file_event(source))
-    return request_id
 
 
 def dropped(functions, bucket, connect, key, body):

@@ -6,8 +6,8 @@ from psycopg2.extras import Json
 
 from imagejobs.bucket import Bucket
 from imagejobs.jobs import MAX_HUMAN_NAME_BYTES, human_key
-from tests.integration.handlers import api_event, close, content_of, file_event, row_body, sqs_event
-from tests.integration.jobs import images_of, query, sheet, upload
+from tests.integration.handlers import api_event, close, content_of, fanned_out, row_body, sqs_event
+from tests.integration.jobs import images_of, query, sheet
 from tests.integration.test_corrections import corrected
 from tests.unit.fetch_helpers import http_answer, says, scripted_origin, serves
 from tests.unit.image_helpers import encode, noise
@@ -30,9 +30,7 @@ def begin(functions, database, bucket):
 
     def run(*cells, **options):
         options = {"human_urls": "true", **options}
-        request_id, source = upload(database, bucket, sheet(*cells), options=Json(options))
-        functions.invoke("fan_out", file_event(source))
-        return request_id
+        return fanned_out(functions, database, bucket, sheet(*cells), options=Json(options))
 
     return run
 

@@ -17,6 +17,7 @@ from tests.integration.handlers import (
     completed,
     deliver,
     end_images,
+    fanned_out,
     file_event,
     finish,
     load_event,
@@ -30,12 +31,6 @@ from tests.integration.postgres_proxy import proxy_before
 
 A, B, C = (f"https://shop.example/{name}.jpg" for name in "abc")
 HOOK = "https://shop.example/hook"
-
-
-def fanned_out(functions, database, bucket, *cells, **columns):
-    request_id, source = upload(database, bucket, sheet(*cells), **columns)
-    functions.invoke("fan_out", file_event(source))
-    return request_id
 
 
 def age(connect, seconds):
@@ -125,17 +120,17 @@ def test_every_metric_is_written_by_its_steps_and_under_no_other_name(
         version = bucket.put(key, sheet(server.url("/good"), server.url("/missing"), server.url("/good-2")), "text/csv")
         functions.invoke("fan_out", file_event(ObjectVersion(key, version)))
         deliver(functions, "compress", row_queue)
-        looked_at = fanned_out(functions, database, bucket, server.url("/good"), dry_run=True)
+        looked_at = fanned_out(functions, database, bucket, sheet(server.url("/good")), dry_run=True)
         functions.invoke("compress", sqs_event("compress", row_body(looked_at, 1)))
     ((done,),) = query(connect, "SELECT request_id FROM job_request WHERE NOT dry_run")
     close(functions, done)
 
     for dry_run in (False, True):
-        cancelled = fanned_out(functions, database, bucket, A, dry_run=dry_run)
+        cancelled = fanned_out(functions, database, bucket, sheet(A), dry_run=dry_run)
         functions.invoke("api", api_event("cancel", cancelled))
-    looked_at = fanned_out(functions, database, bucket, B, dry_run=True)
+    looked_at = fanned_out(functions, database, bucket, sheet(B), dry_run=True)
     functions.invoke("bury", sqs_event("bury-row", row_body(looked_at, 1)))
-    buried = fanned_out(functions, database, bucket, B, webhook_url=HOOK)
+    buried = fanned_out(functions, database, bucket, sheet(B), webhook_url=HOOK)
     functions.invoke("bury", sqs_event("bury-row", row_body(buried, 1)))
     answer_webhook(functions, {**close(functions, buried), "closed": last_attempt(functions, buried)}, 503)
 
@@ -168,7 +163,7 @@ def last_attempt(functions, request_id):
 def test_an_image_that_another_ended_is_not_counted(functions, database, bucket, connect, row_queue, capsys):
     """Its lease was taken over while it was at work: the outcome that comes late changes nothing."""
     with shop(functions) as server:
-        request_id = fanned_out(functions, database, bucket, server.url("/good"))
+        request_id = fanned_out(functions, database, bucket, sheet(server.url("/good")))
         taken = []
         answer = server.answer
 
@@ -194,7 +189,7 @@ def lease_again(database, request_id):
 
 
 def test_a_job_that_is_closed_again_is_counted_once(functions, database, bucket, capsys):
-    request_id = fanned_out(functions, database, bucket, A)
+    request_id = fanned_out(functions, database, bucket, sheet(A))
     finish(database, request_id)
     for _ in range(2):
         close(functions, request_id)
@@ -206,7 +201,7 @@ def test_a_job_that_is_closed_again_is_counted_once(functions, database, bucket,
 
 
 def test_a_webhook_is_exhausted_once_however_often_that_is_recorded(functions, database, bucket, capsys):
-    request_id = fanned_out(functions, database, bucket, A, webhook_url=HOOK)
+    request_id = fanned_out(functions, database, bucket, sheet(A), webhook_url=HOOK)
     finish(database, request_id)
     state = close(functions, request_id)
     for attempt, status_code in ((1, 503), (2, 200), (3, 410)):
@@ -231,8 +226,8 @@ def test_a_sheet_is_refused_once_however_often_it_comes(functions, bucket, capsy
 def test_an_open_job_that_has_not_moved_for_an_hour_is_stuck(
     functions, database, bucket, connect, capsys, seconds, stuck
 ):
-    request_id = fanned_out(functions, database, bucket, A)
-    ended = fanned_out(functions, database, bucket, B, webhook_url=HOOK)
+    request_id = fanned_out(functions, database, bucket, sheet(A))
+    ended = fanned_out(functions, database, bucket, sheet(B), webhook_url=HOOK)
     finish(database, ended)
     close(functions, ended)
     age(connect, seconds)

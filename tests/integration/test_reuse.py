@@ -10,8 +10,17 @@ from imagejobs.codec import Codec
 from imagejobs.database import Database
 from imagejobs.steps import compress as compress_step
 from imagejobs.steps.compress import REDELIVERY_SECONDS
-from tests.integration.handlers import api_event, beside, close, content_of, file_event, lease_row, row_body, sqs_event
-from tests.integration.jobs import images_of, job_of, query, sheet, upload
+from tests.integration.handlers import (
+    api_event,
+    beside,
+    close,
+    content_of,
+    fanned_out,
+    lease_row,
+    row_body,
+    sqs_event,
+)
+from tests.integration.jobs import images_of, job_of, query, sheet
 from tests.unit.fetch_helpers import http_answer, says, scripted_origin, serves
 from tests.unit.image_helpers import encode, noise
 
@@ -34,9 +43,7 @@ def begin(functions, database, bucket):
     """Fans out a sheet of one row, with these URLs and options; the job's id."""
 
     def run(*urls, owner="shop", **options):
-        request_id, source = upload(database, bucket, sheet(",".join(urls)), owner=owner, options=Json(options))
-        functions.invoke("fan_out", file_event(source))
-        return request_id
+        return fanned_out(functions, database, bucket, sheet(",".join(urls)), owner=owner, options=Json(options))
 
     return run
 

@@ -17,13 +17,13 @@ from tests.integration.handlers import (
     close,
     completed,
     content_of,
-    file_event,
+    fanned_out,
     finish,
     load_event,
     row_body,
     sqs_event,
 )
-from tests.integration.jobs import images_of, job_of, query, sheet, upload
+from tests.integration.jobs import images_of, job_of, query, sheet
 from tests.unit.fetch_helpers import http_answer, says, scripted_origin
 from tests.unit.image_helpers import encode, noise
 
@@ -61,12 +61,6 @@ def die():
     raise Crash
 
 
-def fanned_out(functions, database, bucket, *cells, **columns):
-    request_id, source = upload(database, bucket, sheet(*cells), **columns)
-    functions.invoke("fan_out", file_event(source))
-    return request_id
-
-
 def compress(functions, request_id, *row_numbers):
     """A worker's answer to messages of these rows."""
     return functions.invoke("compress", sqs_event("compress", *[row_body(request_id, row) for row in row_numbers]))
@@ -101,7 +95,7 @@ def test_what_a_killed_worker_stored_is_removed_when_the_image_came_to_be_anothe
 ):
     """The origin has a new picture by the time that the next worker asks."""
     shop.answers["/a"] = [says(http_answer(OLD)), says(http_answer(NEW))]
-    request_id = fanned_out(functions, database, bucket, shop.url("/a"), shop.url("/b"))
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url("/a"), shop.url("/b")))
     killed(partial(compress, functions, request_id, 1, 2))
     expire_leases(connect)
     for _ in range(2):
@@ -152,7 +146,7 @@ def test_what_a_killed_worker_stored_is_removed_when_the_image_failed(
     functions, shop, database, bucket, connect, killed, ending
 ):
     end, error_code = ending
-    request_id = fanned_out(functions, database, bucket, shop.url("/a"))
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url("/a")))
     killed(partial(compress, functions, request_id, 1))
     assert len(versions(bucket)) == 1
 
@@ -165,7 +159,7 @@ def test_what_a_killed_worker_stored_is_removed_when_the_image_failed(
 
 def test_an_object_that_an_image_names_stays_in_every_version(functions, shop, database, bucket, connect, killed):
     """Killed, and done again from the same bytes: the same key."""
-    request_id = fanned_out(functions, database, bucket, shop.url("/a"))
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url("/a")))
     killed(partial(compress, functions, request_id, 1))
     expire_leases(connect)
     compress(functions, request_id, 1)
@@ -180,10 +174,10 @@ def test_an_object_that_an_image_names_stays_in_every_version(functions, shop, d
 
 def test_objects_of_other_jobs_stay(functions, shop, database, bucket, connect, killed):
     """Also of one at work, whose worker has not committed yet."""
-    at_work = fanned_out(functions, database, bucket, shop.url("/a"))
+    at_work = fanned_out(functions, database, bucket, sheet(shop.url("/a")))
     killed(partial(compress, functions, at_work, 1))
     others = versions(bucket)
-    request_id = fanned_out(functions, database, bucket, shop.url("/a"))
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url("/a")))
     killed(partial(compress, functions, request_id, 1))
     assert len(versions(bucket)) == 2
     query(
@@ -202,7 +196,7 @@ def test_a_listing_of_several_pages_is_gone_through(functions, shop, database, b
     cells = [shop.url(f"/{number}") for number in range(5)]
     for number in range(5):
         shop.answers[f"/{number}"] = [says(http_answer(OLD)), says(http_answer(NEW))]
-    request_id = fanned_out(functions, database, bucket, *cells, options=Json({"reuse": "false"}))
+    request_id = fanned_out(functions, database, bucket, sheet(*cells), options=Json({"reuse": "false"}))
     killed(partial(compress, functions, request_id, *range(1, 6)))
     expire_leases(connect)
     for _ in range(6):
@@ -237,7 +231,7 @@ def no_listing(monkeypatch):
 def test_a_job_whose_workers_all_lived_is_not_listed(functions, shop, database, bucket):
     """A listing for each job would cost more than all strays."""
     shop.answers["/gone"] = [NOT_FOUND]
-    request_id = fanned_out(functions, database, bucket, shop.url("/a"), shop.url("/gone"), "")
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url("/a"), shop.url("/gone"), ""))
     compress(functions, request_id, 1, 2)
 
     close(functions, request_id)
@@ -247,7 +241,7 @@ def test_a_job_whose_workers_all_lived_is_not_listed(functions, shop, database, 
 
 @pytest.mark.usefixtures("no_listing")
 def test_images_that_were_cancelled_before_anybody_began_them_are_not_looked_for(functions, database, bucket, connect):
-    request_id = fanned_out(functions, database, bucket, "https://shop.example/a.jpg")
+    request_id = fanned_out(functions, database, bucket, sheet("https://shop.example/a.jpg"))
     functions.invoke("api", api_event("cancel", request_id))
 
     close(functions, request_id)
@@ -260,7 +254,7 @@ def test_an_execution_of_the_generation_before_removes_nothing_of_the_present_on
 ):
     """A worker of the present one has stored its object and not committed yet."""
     shop.answers["/a"] = [NOT_FOUND, says(http_answer(NEW))]
-    request_id = fanned_out(functions, database, bucket, shop.url("/a"))
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url("/a")))
     compress(functions, request_id, 1)
     close(functions, request_id)
     functions.invoke("api", api_event("retry", request_id))
@@ -276,7 +270,7 @@ def test_an_execution_of_the_generation_before_removes_nothing_of_the_present_on
 
 @pytest.mark.usefixtures("no_listing")
 def test_a_closed_job_is_not_gone_through_again(functions, database, bucket, connect):
-    request_id = fanned_out(functions, database, bucket, "https://shop.example/a.jpg")
+    request_id = fanned_out(functions, database, bucket, sheet("https://shop.example/a.jpg"))
     finish(database, request_id)
     close(functions, request_id)
     query(connect, "UPDATE compressed_images SET attempt = 2")
@@ -287,7 +281,7 @@ def test_a_closed_job_is_not_gone_through_again(functions, database, bucket, con
 
 
 def test_the_event_as_it_stands_says_how_many_were_removed(functions, shop, database, bucket, connect, killed):
-    request_id = fanned_out(functions, database, bucket, shop.url("/a"))
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url("/a")))
     killed(partial(compress, functions, request_id, 1))
     expire_leases(connect)
     functions.invoke("bury", sqs_event("bury-row", row_body(request_id, 1)))
@@ -336,7 +330,7 @@ def test_a_worker_whose_lease_was_taken_over_deletes_what_it_stored_and_no_more(
     functions, shop, database, bucket, connect, after_put
 ):
     """The row beside was its own until the end."""
-    request_id = fanned_out(functions, database, bucket, shop.url("/a"), shop.url("/b"))
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url("/a"), shop.url("/b")))
     after_put(lambda key, _: take_over(connect, request_id, 1) if image_place(key) == (1, 1) else None)
 
     compress(functions, request_id, 1, 2)
@@ -350,7 +344,7 @@ def test_a_version_of_the_same_key_that_another_worker_stored_stays(
     functions, shop, database, bucket, connect, after_put
 ):
     """That worker has not committed it yet, so that no image names the key."""
-    request_id = fanned_out(functions, database, bucket, shop.url("/a"))
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url("/a")))
     others = []
 
     def overtake(key, _):
@@ -367,7 +361,7 @@ def test_a_version_of_the_same_key_that_another_worker_stored_stays(
 
 @pytest.mark.parametrize("has_same_key", [True, False])
 def test_what_another_worker_committed_stays(functions, shop, database, bucket, connect, after_put, has_same_key):
-    request_id = fanned_out(functions, database, bucket, shop.url("/a"))
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url("/a")))
     others = []
 
     def overtake(key, _):
@@ -390,7 +384,7 @@ def test_what_another_worker_committed_stays(functions, shop, database, bucket, 
 
 def test_a_commit_whose_reply_was_lost_deletes_nothing(functions, shop, database, bucket, connect, monkeypatch):
     """Its second run finds nothing to do any more."""
-    request_id = fanned_out(functions, database, bucket, shop.url("/a"), shop.url("/b"))
+    request_id = fanned_out(functions, database, bucket, sheet(shop.url("/a"), shop.url("/b")))
     transact = Database.transact
 
     def commit_twice(self, work):

@@ -13,7 +13,7 @@ from imagejobs.database import Database, StatementFailed, Transaction
 from imagejobs.executions import STOPPED
 from imagejobs.steps import sweep as sweep_step
 from imagejobs.steps.sweep import MISSING_SHEET_SECONDS, OLDER_THAN_SECONDS, UNMOVED_SECONDS, Sweeper
-from tests.integration.handlers import completed, end_images, file_event, finish, lease_row, load_event
+from tests.integration.handlers import completed, end_images, fanned_out, file_event, finish, lease_row, load_event
 from tests.integration.jobs import executions, images_of, job_of, query, received, rows_in, sheet, upload, urls
 
 A, B, C, D = (f"https://shop.example/{name}.jpg" for name in "abcd")
@@ -44,10 +44,9 @@ def lease_rows(connect, seconds, *row_numbers):
     )
 
 
-def fanned_out(functions, database, bucket, row_queue, *cells, **columns):
+def in_work(functions, database, bucket, row_queue, *cells, **columns):
     """A job in work, its first messages received."""
-    request_id, source = upload(database, bucket, sheet(*cells), **columns)
-    functions.invoke("fan_out", file_event(source))
+    request_id = fanned_out(functions, database, bucket, sheet(*cells), **columns)
     received(row_queue)
     return request_id
 
@@ -55,7 +54,7 @@ def fanned_out(functions, database, bucket, row_queue, *cells, **columns):
 def done_but_not_started(functions, database, bucket, row_queue, **columns):
     """A job whose last image ended in an invocation that died before it could start the finalizer."""
     started = executions()
-    request_id = fanned_out(functions, database, bucket, row_queue, A, **columns)
+    request_id = in_work(functions, database, bucket, row_queue, A, **columns)
     finish(database, request_id)
     assert executions() == started
     return request_id
@@ -95,7 +94,7 @@ def test_an_empty_database_has_nothing_to_sweep(functions, row_queue, upload_que
 
 
 def test_young_work_is_left_alone(functions, database, bucket, connect, row_queue, upload_queue):
-    fanned_out(functions, database, bucket, row_queue, A, B)
+    in_work(functions, database, bucket, row_queue, A, B)
     lease_rows(connect, 5, 1)
     waiting, source = upload(database, bucket, sheet(A))
     database.execute("accept_source", {"request_id": waiting, "source_version": source.version})
@@ -120,7 +119,7 @@ def test_jobs_that_are_settled_are_left_alone(functions, database, bucket, conne
 
 
 def test_rows_that_wait_in_the_queue_are_left_alone(functions, database, bucket, connect, row_queue, upload_queue):
-    fanned_out(functions, database, bucket, row_queue, A, B)
+    in_work(functions, database, bucket, row_queue, A, B)
     age(connect, UNMOVED_SECONDS - 60)
 
     assert sweep(functions) == NOTHING
@@ -188,7 +187,7 @@ def test_a_job_that_has_not_moved_for_hours_is_sent_again(
     functions, database, bucket, connect, row_queue, upload_queue
 ):
     """Its messages are lost, all else is in order: the rows that are left get new ones."""
-    request_id = fanned_out(functions, database, bucket, row_queue, A, B, C)
+    request_id = in_work(functions, database, bucket, row_queue, A, B, C)
     finish_rows(database, request_id, 2)
     age(connect, UNMOVED_SECONDS + 1)
 
@@ -213,7 +212,7 @@ def finish_rows(database, request_id, *row_numbers):
 
 
 def test_a_job_that_somebody_works_on_is_not_sent_again(functions, database, bucket, connect, row_queue):
-    request_id = fanned_out(functions, database, bucket, row_queue, A, B)
+    request_id = in_work(functions, database, bucket, row_queue, A, B)
     lease_rows(connect, 60, 2)
     age(connect, UNMOVED_SECONDS + 1)
 
@@ -297,7 +296,7 @@ def test_a_fan_out_is_rung_for_when_its_lease_has_run_out(
 
 
 def test_rows_whose_lease_has_run_out_are_rung_for_once(functions, database, bucket, connect, row_queue):
-    request_id = fanned_out(functions, database, bucket, row_queue, f"{A}, {B}", D, C)
+    request_id = in_work(functions, database, bucket, row_queue, f"{A}, {B}", D, C)
     lease_rows(connect, -1, 1, 3)
     lease_rows(connect, 60, 2)
 
@@ -312,7 +311,7 @@ def test_rows_whose_lease_has_run_out_are_rung_for_once(functions, database, buc
 
 
 def test_attempts_of_a_lost_lease_still_count(functions, database, bucket, connect, row_queue):
-    fanned_out(functions, database, bucket, row_queue, A)
+    in_work(functions, database, bucket, row_queue, A)
     lease_rows(connect, -1, 1)
 
     sweep(functions)
@@ -322,7 +321,7 @@ def test_attempts_of_a_lost_lease_still_count(functions, database, bucket, conne
 
 def test_a_lost_lease_counts_as_a_crash_of_its_image_alone(functions, database, bucket, connect, row_queue):
     """The next worker takes what may have killed this one by itself."""
-    fanned_out(functions, database, bucket, row_queue, A, B, C)
+    in_work(functions, database, bucket, row_queue, A, B, C)
     lease_rows(connect, -1, 1)
     lease_rows(connect, 60, 2)
 
@@ -333,7 +332,7 @@ def test_a_lost_lease_counts_as_a_crash_of_its_image_alone(functions, database, 
 
 
 def test_a_queue_that_refuses_leaves_the_leases_for_the_next_sweep(functions, database, bucket, connect, row_queue):
-    fanned_out(functions, database, bucket, row_queue, A)
+    in_work(functions, database, bucket, row_queue, A)
     lease_rows(connect, -1, 1)
     url = functions.values["ROW_QUEUE_URL"]
     functions.values["ROW_QUEUE_URL"] = url + "-deleted"
@@ -497,8 +496,8 @@ def test_executions_that_run_do_not_crowd_out_one_that_stopped(
 @pytest.fixture
 def all_kinds(functions, database, bucket, connect, row_queue, upload_queue):
     """A database with one thing of each kind to sweep."""
-    unmoved = fanned_out(functions, database, bucket, row_queue, A)
-    leased = fanned_out(functions, database, bucket, row_queue, A)
+    unmoved = in_work(functions, database, bucket, row_queue, A)
+    leased = in_work(functions, database, bucket, row_queue, A)
     query(
         connect,
         "UPDATE compressed_images SET lease_token = gen_random_uuid(), attempt = 1, leased_until = now() "
@@ -571,7 +570,7 @@ def test_a_sweep_takes_no_more_than_its_limit_and_the_next_goes_on(
     functions, database, bucket, connect, row_queue, upload_queue, monkeypatch
 ):
     monkeypatch.setattr(sweep_step, "LIMIT", 2)
-    fanned_out(functions, database, bucket, row_queue, *urls(3))
+    in_work(functions, database, bucket, row_queue, *urls(3))
     lease_rows(connect, -1, 1, 2, 3)
 
     assert [sweep(functions)["expired_leases"] for _ in range(3)] == [2, 1, 0]
@@ -582,7 +581,7 @@ def test_two_sweeps_at_once_do_no_harm(functions, database, bucket, connect, row
     stopped = done_but_not_started(functions, database, bucket, row_queue)
     finalizer.start(job_of(database, stopped))
     stop_execution(f"{stopped}-1")
-    leased = fanned_out(functions, database, bucket, row_queue, *urls(5))
+    leased = in_work(functions, database, bucket, row_queue, *urls(5))
     lease_rows(connect, -1, *range(1, 6))
     stalled, source = upload(database, bucket, sheet(A))
     database.execute("accept_source", {"request_id": stalled, "source_version": source.version})

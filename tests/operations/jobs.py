@@ -6,17 +6,10 @@ from uuid import UUID
 from imagejobs.bucket import Bucket, ObjectVersion
 from imagejobs.database import Database
 from tests.integration.handlers import Functions, file_event, finish
-from tests.integration.jobs import images_of, job_of, query, upload
+from tests.integration.jobs import images_of, job_of, query
 
 A, B, C = (f"https://shop.example/{name}.jpg" for name in "abc")
 HOOK = "https://shop.example/hook"
-
-
-def begun(functions: Functions, database: Database, bucket: Bucket, body: bytes, **columns: Any) -> UUID:
-    """An uploaded job, fanned out."""
-    request_id, source = upload(database, bucket, body, **columns)
-    functions.invoke("fan_out", file_event(source))
-    return request_id
 
 
 def dropped(functions: Functions, bucket: Bucket, connect: Any, key: str, body: bytes) -> UUID:

@@ -19,9 +19,9 @@ from operations import letters
 from operations.letters import DeadLetterQueue
 from operations.redrive import main, redrive, redrive_letters
 from operations.target import OUTPUTS, Target, TargetUnknown
-from tests.integration.handlers import end_images, failed, lease_row, load_event, row_body
+from tests.integration.handlers import end_images, failed, fanned_out, lease_row, load_event, row_body
 from tests.integration.jobs import images_of, job_of, received, sheet
-from tests.operations.jobs import A, B, begun, close, finished, worked_off
+from tests.operations.jobs import A, B, close, finished, worked_off
 
 JOB = uuid4()
 FILE = json.loads(load_event("fan_out")["Records"][0]["body"])
@@ -51,7 +51,7 @@ def given_up(functions, database, bucket):
 
 
 def with_abandoned_image(functions, database, bucket):
-    request_id = begun(functions, database, bucket, sheet(A, f"{A}?again, {B}"))
+    request_id = fanned_out(functions, database, bucket, sheet(A, f"{A}?again, {B}"))
     token, (first, second) = lease_row(database, request_id, 2)
     end_images(database, token, {**failed(first), "error_code": ImageAbandoned.code}, failed(second))
     return finished(functions, database, bucket, request_id)
@@ -272,12 +272,12 @@ def test_a_redrive_may_be_repeated(target, functions, database, bucket, given_up
 
 def test_other_jobs_are_left_as_they_are(target, functions, database, bucket):
     """One that failed for reasons of its own, one in work, one that its owner has cancelled."""
-    own_reasons = begun(functions, database, bucket, sheet(A))
+    own_reasons = fanned_out(functions, database, bucket, sheet(A))
     finished(functions, database, bucket, own_reasons, failing={(1, 1)})
-    in_work = begun(functions, database, bucket, sheet(A, B))
+    in_work = fanned_out(functions, database, bucket, sheet(A, B))
     token, (image,) = lease_row(database, in_work, 1)
     end_images(database, token, {**failed(image), "error_code": ImageAbandoned.code})
-    cancelled = begun(functions, database, bucket, sheet(A, B))
+    cancelled = fanned_out(functions, database, bucket, sheet(A, B))
     token, (image,) = lease_row(database, cancelled, 1)
     end_images(database, token, {**failed(image), "error_code": ImageAbandoned.code})
     Control(database, Mock(), Mock()).cancel("shop", cancelled)

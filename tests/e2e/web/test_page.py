@@ -182,6 +182,20 @@ def test_an_export_of_shopify_comes_back_for_its_import(visit, client, shop):
     assert any(row["Image Src"] != old["Image Src"] for row, old in zip(finished, sent, strict=True))
 
 
+def test_a_sheet_of_other_columns_is_read_by_the_names_that_are_typed(visit, shop):
+    page = visit.page
+    visit.enter()
+    visit.choose(f'Key,What,"Big, ""first""",Other\n7,Mug,{shop.url("/mug.webp")},{shop.url("/jug.jpg")}\n')
+    page.get_by_text("More options").click()
+    page.get_by_label("Column of the number").fill("Key")
+    page.get_by_label("Column of the name").fill("What")
+    page.get_by_label("Columns of picture addresses").fill('"Big, ""first""", Other')
+    visit.begin()
+
+    expect(page.get_by_text('Read from the columns “Key”, “What”, “Big, "first"” and “Other”')).to_be_visible()
+    expect(page.get_by_role("slider")).to_have_count(2)
+
+
 def test_the_gallery_shows_both_pictures_and_only_what_the_address_says(visit, finished):
     page = visit.page
     visit.enter(f"#/job/{finished}")

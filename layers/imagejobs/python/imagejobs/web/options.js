@@ -46,7 +46,7 @@ export function fields(form) {
   const columns = {
     id: take(filled, "id_column"),
     name: take(filled, "name_column"),
-    urls: take(filled, "url_columns").split(",").map((name) => name.trim()).filter(Boolean),
+    urls: names(take(filled, "url_columns")),
   };
   const named = Object.entries(columns).filter(([, value]) => value.length);
   if (named.length) filled.set("columns", JSON.stringify(Object.fromEntries(named)));
@@ -54,6 +54,12 @@ export function fields(form) {
     if (value === "") filled.delete(name);
   }
   return filled;
+}
+
+/** @param {string} text @returns {string[]} As a CSV's header has them: between commas, or quotes. */
+function names(text) {
+  const cells = text.match(/"(?:[^"]|"")*"|[^,"]+/g) ?? [];
+  return cells.map((cell) => cell.trim().replace(/^"(.*)"$/, "$1").replaceAll('""', '"')).filter(Boolean);
 }
 
 /** @param {FormData} filled @param {string} name @returns {string} What was there. */
@@ -77,7 +83,7 @@ export function moreOptions() {
       }),
       input("id_column", "Column of the number", "If it has another name than usual: what a product's rows share."),
       input("name_column", "Column of the name", "If it has another name than usual."),
-      input("url_columns", "Columns of picture addresses", "If they have other names than usual; several with commas between."),
+      input("url_columns", "Columns of picture addresses", "If they have other names than usual; several with commas between, one that has a comma in quotes."),
       select("result", "What comes back", "A shop's export gets new addresses only, so that it can be imported.", [
         ["", "as usual for the sheet"],
         ["append", "our columns are added"],
