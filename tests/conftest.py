@@ -25,7 +25,7 @@ from local import database as embedded
 REGION = "us-east-1"
 TEMPLATE_DATABASE = "migrated"
 SHARED_MEMORY = Path("/dev/shm")
-# What the servers of one parallel process may come to, and as much again for those of the other.
+# Enough for the servers of all parallel processes.
 SERVERS_BYTES = 4 << 30
 METRICS_NAMESPACE = "ImageJobs/imagejobs-test"
 
@@ -106,6 +106,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         session = botocore.session.get_session()
         session.register_component("data_loader", _SERVICE_MODELS)
         boto3.setup_default_session(botocore_session=session)
+        # As in an environment of Lambda, which makes each client once: it takes longer than most calls.
         monkeypatch.setattr(boto3, "client", cache(boto3.client))
         yield
 
