@@ -59,7 +59,6 @@ def postgres_host(state_dir: Path) -> Iterator[str]:
     with embedded.running(state_dir / "tests") as server:
         host = embedded.socket_dir(server)
         _administrate(host, "ALTER SYSTEM SET fsync = off")  # nothing here outlives the server
-        _administrate(host, "ALTER SYSTEM SET autovacuum = off")  # a template that it works on cannot be cloned
         _administrate(host, "SELECT pg_reload_conf()")
         _administrate(host, f"CREATE DATABASE {TEMPLATE_DATABASE}")
         database = Database(lambda: _connect(host, TEMPLATE_DATABASE))
