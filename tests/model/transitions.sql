@@ -51,10 +51,10 @@ DECLARE
     lease model.lease;
 BEGIN
     SELECT * INTO lease FROM model.lease WHERE token = OLD.fan_out_token;
-    -- A cancellation ends a fan-out, whoever is at it.
+    -- A cancellation ends a fan-out, whoever is at it; and so does the next generation, which has a cursor of its own.
     INSERT INTO model.violation SELECT NEW.request_id, what FROM (VALUES
         (format('%s took the fan-out from its owner, %s', model.actor(), lease.actor),
-         OLD.fan_out_leased_until >= model.now() AND NEW.fan_out_token IS DISTINCT FROM OLD.fan_out_token
+         goes_on AND OLD.fan_out_leased_until >= model.now() AND NEW.fan_out_token IS DISTINCT FROM OLD.fan_out_token
          AND lease.actor <> model.actor() AND model.actor() NOT LIKE 'cancel-%'),
         ('the percentage fell', goes_on AND NEW.completion_percentage < OLD.completion_percentage),
         ('a generation was skipped, or begun before the last had ended',
