@@ -194,6 +194,8 @@ def test_nothing_raises_anything_but_a_refusal(content_type, body):
             b' {"quality": 80, "keep_metadata": true, "format": "webp"}',
             {"quality": "80", "keep_metadata": "true", "format": "webp"},
         ),
+        (b'{"quality": 80.0, "max_width": 4e3}', {"quality": "80", "max_width": "4000"}),
+        (b'{"quality": 80.5, "max_width": 1e999}', {"quality": "80.5", "max_width": "Infinity"}),
         (
             b'{"columns": {"id": "Gr\xc3\xb6\xc3\x9fe"}}',
             {"columns": '{"id": "Gr\\u00f6\\u00dfe"}'},

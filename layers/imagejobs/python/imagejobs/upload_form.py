@@ -80,12 +80,18 @@ def parse_fields(content_type: str | None, body: bytes) -> dict[str, str]:
 
 def _json_fields(body: bytes) -> dict[str, str]:
     try:
-        fields = json.loads(body)
+        fields = json.loads(body, parse_float=_number)
     except (ValueError, RecursionError) as error:
         raise UploadInvalid("The body is not JSON, as its Content-Type says.") from error
     if not isinstance(fields, dict):
         raise UploadInvalid('The body is JSON, but no object such as {"quality": 80}.')
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+
+
+def _number(text: str) -> int | float:
+    """80.0 is a whole number to JSON Schema (https://json-schema.org/draft/2020-12, core, 4.2.3), so to us."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _boundary(content_type: str | None) -> str:
