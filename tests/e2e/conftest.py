@@ -10,6 +10,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -17,11 +18,12 @@ from local.ports import LOOPBACK, claim_port
 from local.stack import Options, Stack, StackInfo
 from operations.target import Target
 from tests.e2e.customer import Client, Surroundings, until
-from tests.e2e.shops import LoopbackShop, Shop, bucket_shop
-from tests.unit.fetch_helpers import origin
+from tests.e2e.shops import SAMPLES, LoopbackShop, Shop, bucket_shop
+from tests.unit.fetch_helpers import http_answer, origin, says
 
 ROOT = Path(__file__).parents[2]
 STACK_NAME = os.environ.get("E2E_STACK", "")
+GATE_SECONDS = 30.0
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which puts the group into each test's id in this hook
@@ -93,6 +95,16 @@ def local_surroundings(stack: StackInfo, local_shop: LoopbackShop, state_dir: Pa
     """A local stack with a shop beside it that accepts webhooks."""
     client = Client.local(state_dir / "stack" / "stack.json")
     return Surroundings(client, local_shop, local_shop.url("/hooks/accepted"))
+
+
+@pytest.fixture
+def gate(shop: LoopbackShop) -> Iterator[Event]:
+    """`/late.jpg` of the shop is not handed out before this is set."""
+    gate = Event()
+    handed_out = says(http_answer((SAMPLES / "vase.jpg").read_bytes()))
+    shop.answers["/late.jpg"] = [lambda request, wire: gate.wait(GATE_SECONDS) and handed_out(request, wire)]
+    yield gate
+    gate.set()
 
 
 @pytest.fixture(scope="session")

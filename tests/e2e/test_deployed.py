@@ -42,7 +42,7 @@ def run(stack):
 
 @pytest.mark.parametrize(
     ("tests", "at_least"),
-    [("tests/e2e/test_webhook.py", 2), pytest.param("tests/e2e", 20, marks=pytest.mark.long)],
+    [("tests/e2e/test_webhook.py", 2), pytest.param("tests/e2e", 21, marks=pytest.mark.long)],
     ids=["few", "all"],
 )
 def test_what_is_not_local_passes_on_a_stack_that_is_known_by_name(run, client, shop, tests, at_least):

@@ -1,12 +1,8 @@
 """What a caller sees of its jobs: images as they come, the attempts at the webhook, the list of all of them."""
 
-import threading
-
 import pytest
 
 from tests.e2e.customer import HEADER, until
-from tests.e2e.shops import SAMPLES
-from tests.unit.fetch_helpers import http_answer, says
 
 
 def ask(client, request_id, **parameters):
@@ -27,13 +23,10 @@ def events(client, request_id):
 
 
 @pytest.mark.local
-def test_images_come_before_the_job_ends_and_each_once(client, shop):
+def test_images_come_before_the_job_ends_and_each_once(client, shop, gate):
     """The last image is kept back until the others have come."""
-    released = threading.Event()
-    picture = says(http_answer((SAMPLES / "vase.jpg").read_bytes()))
-    shop.answers["/kept.jpg"] = [lambda request, wire: released.wait(60) and picture(request, wire)]
     sheet = "".join(
-        f"{n},{name},{shop.url(f'/{name}.jpg')}\n" for n, name in enumerate(["vase", "lamp", "jug", "kept"])
+        f"{n},{name},{shop.url(f'/{name}.jpg')}\n" for n, name in enumerate(["vase", "lamp", "jug", "late"])
     )
     request_id = client.upload(HEADER + sheet)
 
@@ -41,7 +34,7 @@ def test_images_come_before_the_job_ends_and_each_once(client, shop):
 
     assert first["job"]["status"] == "PROCESSING"
     assert {image["status"] for image in first["images"]} == {"COMPLETED"}
-    released.set()
+    gate.set()
     seen = events(client, request_id)
     assert seen[: len(first["images"])] == first["images"]
     assert sorted(image["row_number"] for image in seen) == [1, 2, 3, 4]

@@ -3,14 +3,11 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from threading import Event
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.e2e.customer import HEADER, Client
-from tests.e2e.shops import SAMPLES
-from tests.unit.fetch_helpers import http_answer, says
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -125,13 +122,3 @@ def finished(client, shop) -> str:
     request_id = client.upload(HEADER + "".join(f"{number},{row}\n" for number, row in enumerate(sheet, start=1)))
     client.ended(request_id)
     return request_id
-
-
-@pytest.fixture
-def gate(shop) -> Iterator[Event]:
-    """`/late.jpg` of the shop is not handed out before this is set."""
-    gate = Event()
-    handed_out = says(http_answer((SAMPLES / "vase.jpg").read_bytes()))
-    shop.answers["/late.jpg"] = [lambda request, wire: gate.wait(PATIENCE_MS / 1000) and handed_out(request, wire)]
-    yield gate
-    gate.set()
